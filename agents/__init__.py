@@ -1,0 +1,1 @@
+"""Policies: they decide, learn, and know their own probabilities."""

@@ -1,0 +1,1 @@
+"""Gymnasium environments over the worlds of simulators/, single and natively vectorised."""

@@ -1,0 +1,1 @@
+"""Offline policy evaluation: estimators, intervals and verdicts, pure functions over arrays."""

@@ -1,0 +1,1 @@
+"""Worlds of users: who they are, how they choose, how they change. Rollouts and logs."""

@@ -1,0 +1,1 @@
+"""The live loop: events in, outcomes joined, policies updated, recommendations out."""
