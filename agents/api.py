@@ -152,7 +152,7 @@ class Catalogue:
             np.concatenate([self.keys, new.keys[fresh]]),
             np.concatenate([table, new.features[fresh]]),
             np.concatenate([available, np.ones(len(fresh), dtype=np.bool_)]),
-            self.names + tuple(names[i] for i in fresh),
+            self.names + tuple(names[int(i)] for i in fresh),
         )
 
     def without(self, keys: Keys) -> Catalogue:
