@@ -1,0 +1,1 @@
+"""Ways to move bytes: one protocol, and the clients that implement it."""
