@@ -1,1 +1,6 @@
-"""The command line of recloop."""
+"""The command line of recloop: `python run.py --help` lists what it can do."""
+
+from commands.app import main
+
+if __name__ == "__main__":
+    main()

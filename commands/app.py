@@ -1,0 +1,33 @@
+"""All commands on one door, and one way for each of them to fail: a line, and a non-zero exit."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.text import Text
+
+from agents.api import RecloopError
+from commands import data
+from commands.console import err
+
+app = typer.Typer(
+    help="recloop: simulate users, train policies, evaluate them offline, serve them live on Kafka.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="rich",
+)
+app.add_typer(data.app, name="data")
+
+
+def main() -> None:
+    """Run the command line; errors that the user can mend are one line, without a traceback."""
+    try:
+        app()
+    except RecloopError as error:
+        err.print(Text.assemble(("error: ", "bold red"), str(error)), soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        err.print("stopped")
+        sys.exit(130)
