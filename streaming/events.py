@@ -9,15 +9,24 @@ them: its id says which.
 
 from __future__ import annotations
 
-import math
-from datetime import UTC, datetime
-from typing import TypeAlias
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, TypeAlias
 
 import msgspec
+from msgspec import Meta
 
 from agents.api import RecloopError
 
 Value: TypeAlias = bool | float | str | list[str | float]
+Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
+Position: TypeAlias = Annotated[int, Meta(ge=0, le=1_000_000)]
+Version: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+LATEST = 32_503_680_000_000
+"""Milliseconds from 1970 to the year 3000. Times beyond it are in another unit, or noise."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LARGEST = 3.4028234663852886e38
 
 
 class BadEventError(RecloopError):
@@ -27,14 +36,14 @@ class BadEventError(RecloopError):
 class Field(msgspec.Struct, frozen=True):
     """A named value: bool, number, string, list of strings or list of numbers."""
 
-    name: str
+    name: Name
     value: Value
 
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
     """What every event has."""
 
-    id: str
+    id: Name
     timestamp: str | int
 
     @property
@@ -46,46 +55,46 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
 class ItemEvent(_Event, frozen=True, kw_only=True, tag="item"):
     """What is known of an item, from now on."""
 
-    item: str
+    item: Name
     fields: list[Field] = []
 
 
 class UserEvent(_Event, frozen=True, kw_only=True, tag="user"):
     """What is known of a user, from now on."""
 
-    user: str
+    user: Name
     fields: list[Field] = []
 
 
 class RankedItem(msgspec.Struct, frozen=True):
     """One slot of a ranking."""
 
-    id: str
+    id: Name
     propensity: float | None = None
-    position: int | None = None
+    position: Position | None = None
     seen: bool = True
 
 
 class RankingEvent(_Event, frozen=True, kw_only=True, tag="ranking"):
     """A slate was shown. `decision` names the recommendation shown; without it, `id` does."""
 
-    user: str
+    user: Name
     items: list[RankedItem]
-    session: str | None = None
+    session: Name | None = None
     fields: list[Field] = []
-    decision: str | None = None
-    policy: str | None = None
-    version: int = 0
+    decision: Name | None = None
+    policy: Name | None = None
+    version: Version = 0
 
 
 class InteractionEvent(_Event, frozen=True, kw_only=True, tag="interaction"):
     """A user did something with an item of a ranking; `value` weighs it (seconds watched, say)."""
 
-    user: str
-    item: str
-    type: str
-    ranking: str
-    session: str | None = None
+    user: Name
+    item: Name
+    type: Name
+    ranking: Name
+    session: Name | None = None
     value: float = 1.0
     fields: list[Field] = []
 
@@ -102,19 +111,31 @@ def milliseconds(timestamp: str | int) -> int:
     Raises
     ------
     BadEventError
-        If it is neither. An ISO time without an offset is taken as UTC.
+        If it is neither, or not between the years 1970 and 3000. An ISO time without an offset is
+        taken as UTC.
     """
+    if isinstance(timestamp, int):
+        time = timestamp
+    elif timestamp.isascii() and timestamp.isdecimal():
+        time = int(timestamp.lstrip("0")[: len(str(LATEST)) + 1] or "0")
+    else:
+        time = _from_iso(timestamp)
+    if not 0 <= time < LATEST:
+        raise BadEventError(
+            f"timestamp {str(timestamp)[:40]!r} is not between the years 1970 and 3000 "
+            "(epoch timestamps are in milliseconds)"
+        )
+    return time
+
+
+def _from_iso(timestamp: str) -> int:
     try:
-        return int(timestamp)
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(str(timestamp))
+        moment = datetime.fromisoformat(timestamp)
     except ValueError:
         raise BadEventError(
-            f"timestamp {str(timestamp)[:40]!r} is neither epoch milliseconds nor ISO 8601"
+            f"timestamp {timestamp[:40]!r} is neither epoch milliseconds nor ISO 8601"
         ) from None
-    return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000)
+    return (moment.replace(tzinfo=moment.tzinfo or UTC) - _EPOCH) // timedelta(milliseconds=1)
 
 
 def decode(value: bytes) -> Event:
@@ -123,8 +144,9 @@ def decode(value: bytes) -> Event:
     Raises
     ------
     BadEventError
-        If it is not JSON, names no known event, lacks a field, has one of the wrong type, or holds
-        a number that is not finite or a propensity outside (0, 1].
+        If it is not JSON, names no known event, lacks a field, has one of the wrong type, a name
+        that is empty or longer than 256 characters, a list of mixed types, a propensity outside
+        (0, 1], a value that does not fit float32, or a time outside the years 1970 to 3000.
     """
     try:
         event = _decoder.decode(value)
@@ -132,6 +154,8 @@ def decode(value: bytes) -> Event:
         raise BadEventError(f"not in the contract: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadEventError(f"not JSON: {error}") from None
+    except RecursionError:
+        raise BadEventError("not in the contract: nested too deeply") from None
     _check(event)
     return event
 
@@ -142,15 +166,22 @@ def encode(event: Event) -> bytes:
 
 
 def _check(event: Event) -> None:
-    """Refuse what types alone cannot: times, numbers and probabilities out of range."""
+    """Refuse what types alone cannot: times and numbers out of range, lists of mixed types."""
     _ = event.time
+    for field in event.fields:
+        _check_field(field)
     match event:
-        case InteractionEvent(value=value) if not math.isfinite(value):
-            raise BadEventError(f"value must be finite, not {value}")
+        case InteractionEvent(value=value) if abs(value) > _LARGEST:
+            raise BadEventError(f"value {value} does not fit float32")
         case RankingEvent(items=items):
             _check_slots(items)
         case _:
             pass
+
+
+def _check_field(field: Field) -> None:
+    if isinstance(field.value, list) and len(set(map(type, field.value))) > 1:
+        raise BadEventError(f"field {field.name!r} mixes strings and numbers in one list")
 
 
 def _check_slots(items: list[RankedItem]) -> None:
@@ -163,5 +194,3 @@ def _check_slots(items: list[RankedItem]) -> None:
             raise BadEventError(
                 f"propensity of {item.id!r} must be in (0, 1], not {item.propensity}"
             )
-        if item.position is not None and item.position < 0:
-            raise BadEventError(f"position of {item.id!r} must be 0 or more, not {item.position}")
