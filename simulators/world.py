@@ -1,0 +1,532 @@
+"""What a world of simulated users is, and the part that all worlds share.
+
+A world is written as the paper writes it: scalar equations for one user, compiled, and looped over
+the B users of a batch. Every user owns random streams keyed by (seed, episode, visit), so that a
+trajectory is the same bits alone, in a batch of any size and in another process, and two policies
+that are compared on the same seeds meet the same users (common random numbers).
+
+A batch has B lanes. Lane b is visited by the users of seed b, one after the other: a user makes
+requests until they leave (or the horizon is reached), then `renew` brings the next user.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+
+from agents.api import PAD, Catalogue, Outcomes, RecloopError, Requests
+from agents.jit import compiled, inlined
+from agents.streams import derive, mix, stream
+from simulators.bounds import Myopic, Random
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from agents.api import Decisions, Floats, Keys, Policy, Rows
+
+    Mask = NDArray[np.bool_]
+
+LANE = np.dtype(
+    [
+        ("seed", np.uint64),
+        ("episode", np.uint64),  # how many users of this seed came before
+        ("user", np.uint64),  # the present user's key
+        ("visit", np.uint64),  # how many requests the user has had answered
+        ("clock", np.int64),  # how many requests the lane has had answered
+        ("total", np.float64),  # the user's summed reward
+        ("ended", np.bool_),  # whether the user has left
+    ],
+    align=True,
+)
+"""One record per lane. Kernels take the records and read them as `lanes[b].user`."""
+
+BIRTH, OFFER, ANSWER = np.uint64(2), np.uint64(3), np.uint64(4)
+"""Stream purposes: who a user is, what is on offer at a visit, and how the user answers to it.
+
+A draw is `uniform(stream(lane.user, lane.visit, PURPOSE), counter)`. Purpose 1 makes request keys.
+"""
+
+
+class WorldError(RecloopError, ValueError):
+    """A world that cannot be built as asked, or was handed what it cannot answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Something that a response reveals of every slot, float32 [B, K].
+
+    Parameters
+    ----------
+    name : str
+    low, high : float
+        The bounds of its values.
+    blank : float
+        Its value where there was no response: before a user's first, and in empty slots.
+    """
+
+    name: str
+    low: float
+    high: float
+    blank: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What the users of a batch did with their slates, in arrays that kernels write into.
+
+    Parameters
+    ----------
+    asked : bool [B]
+        Whether the lane had a user who asked. The other rows are blank.
+    rewards : float32 [B, K]
+    seen : bool [B, K]
+    expected : float64 [B, K]
+        The true expected reward of every slot, given the slate and the user as they were.
+    terminated : bool [B]
+        Whether the user left.
+    truncated : bool [B]
+        Whether the user was still there when the horizon was reached.
+    signals : dict of float32 [B, K]
+        By name of `BatchedWorld.signals`.
+    """
+
+    asked: Mask
+    rewards: NDArray[np.float32]
+    seen: Mask
+    expected: Floats
+    terminated: Mask
+    truncated: Mask
+    signals: Mapping[str, NDArray[np.float32]]
+
+    @classmethod
+    def blank(cls, asked: Mask, slate_size: int, signals: tuple[Signal, ...]) -> Feedback:
+        """Return feedback in which nothing has happened yet."""
+        shape, lanes = (len(asked), slate_size), len(asked)
+        values = np.zeros((len(signals), *shape), dtype=np.float32)
+        for signal, value in zip(signals, values, strict=True):
+            if signal.blank:
+                value.fill(signal.blank)
+        return cls(
+            asked=asked,
+            rewards=np.zeros(shape, dtype=np.float32),
+            seen=np.zeros(shape, dtype=np.bool_),
+            expected=np.zeros(shape),
+            terminated=np.zeros(lanes, dtype=np.bool_),
+            truncated=np.zeros(lanes, dtype=np.bool_),
+            signals={s.name: value for s, value in zip(signals, values, strict=True)},
+        )
+
+    @property
+    def ended(self) -> Mask:
+        """The lanes that are without a user now: bool [B]."""
+        return self.terminated | self.truncated | ~self.asked
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The complete facts of one step, and what only a simulation knows of them.
+
+    Parameters
+    ----------
+    outcomes : Outcomes
+        One row per lane. Rows whose lane had no user are empty slates: see `facts`.
+    feedback : Feedback
+    """
+
+    outcomes: Outcomes
+    feedback: Feedback
+
+    @property
+    def expected(self) -> Floats:
+        """The true expected rewards: float64 [B, K]."""
+        return self.feedback.expected
+
+    @property
+    def ended(self) -> Mask:
+        """The lanes that are without a user now: bool [B]."""
+        return self.feedback.ended
+
+    @property
+    def signals(self) -> Mapping[str, NDArray[np.float32]]:
+        """What the response reveals beside the reward: float32 [B, K] by name."""
+        return self.feedback.signals
+
+    @property
+    def facts(self) -> Outcomes:
+        """The outcomes of the lanes that had a user: what a policy learns from."""
+        asked = self.feedback.asked
+        return self.outcomes if asked.all() else self.outcomes.take(np.flatnonzero(asked))
+
+
+@runtime_checkable
+class World(Protocol):
+    """Users who ask, are shown slates, and answer. `BatchedWorld` is the way to write one."""
+
+    @property
+    def name(self) -> str:
+        """What the world is called in tables and logs."""
+
+    @property
+    def num_candidates(self) -> int:
+        """M, how many items are on offer at a request."""
+
+    @property
+    def slate_size(self) -> int:
+        """K, how many of them are shown."""
+
+    def __len__(self) -> int:
+        """Return B, the number of lanes."""
+
+    def reset(self, seeds: Keys) -> None:
+        """Start B = len(seeds) lanes, each with the first user of its seed."""
+
+    def renew(self, mask: Mask) -> None:
+        """Bring the next user of the same seed into every lane of the mask, bool [B]."""
+
+    def requests(self) -> Requests:
+        """Return what the present users ask. A lane whose user has left has no candidates."""
+
+    def respond(self, decisions: Decisions) -> Response:
+        """Show every user their slate, and move each on to their next visit."""
+
+    def bounds(self) -> dict[str, Policy]:
+        """Return the policies that scores are normalised between, worst first.
+
+        "random", "myopic" (privileged: the true immediate reward), and where the world knows one
+        "oracle", the strongest privileged policy.
+        """
+
+
+class BatchedWorld(ABC):
+    """A world whose users are records in arrays.
+
+    A subclass allocates its users and implements the hooks below, as a rule one compiled loop each.
+    Items are either a fixed `catalogue` or, where that is None, drawn anew at every visit.
+
+    Parameters
+    ----------
+    num_candidates : int
+        M, how many items are on offer at a request.
+    slate_size : int
+        K, how many of them are shown.
+    horizon : int, optional
+        How many requests a user makes at most; without it only the user's leaving ends an episode.
+
+    Raises
+    ------
+    WorldError
+        If there are fewer candidates than slots, or a number is not positive.
+    """
+
+    name: ClassVar[str]
+    signals: ClassVar[tuple[Signal, ...]] = ()
+    context_bounds: tuple[float, float] = (-np.inf, np.inf)
+    item_bounds: tuple[float, float] = (-np.inf, np.inf)
+    start = 0
+    """The time of every lane's first request, in milliseconds since the epoch."""
+    tick = 1000
+    """The time between two requests of a lane, in milliseconds."""
+
+    def __init__(
+        self,
+        *,
+        num_candidates: int,
+        slate_size: int,
+        horizon: int | None = None,
+        catalogue: Catalogue | None = None,
+    ) -> None:
+        if not 1 <= slate_size <= num_candidates:
+            raise WorldError(
+                f"{self.name}: a slate of {slate_size} cannot be filled from {num_candidates} "
+                f"candidates; ask for 1 <= slate_size <= num_candidates"
+            )
+        if horizon is not None and horizon < 1:
+            raise WorldError(f"{self.name}: the horizon must be at least 1, not {horizon}")
+        self.num_candidates = num_candidates
+        self.slate_size = slate_size
+        self.horizon = horizon
+        self.catalogue = catalogue
+        self.lanes: NDArray[Any] = np.zeros(0, dtype=LANE)
+        self._offered = False
+        self._asked: Requests | None = None
+        if catalogue is not None:
+            self._open = np.flatnonzero(catalogue.available)
+            self._place = np.full(len(catalogue) + 1, PAD, dtype=np.int64)  # the last is PAD's
+            self._place[self._open] = np.arange(num_candidates)
+
+    def __len__(self) -> int:
+        return len(self.lanes)
+
+    # --- what a world defines
+
+    @property
+    @abstractmethod
+    def context_width(self) -> int:
+        """D, the number of context features."""
+
+    @property
+    @abstractmethod
+    def item_width(self) -> int:
+        """F, the number of item features."""
+
+    @abstractmethod
+    def _allocate(self, lanes: int) -> None:
+        """Make room for this many users."""
+
+    @abstractmethod
+    def _begin(self, mask: Mask) -> None:
+        """Draw the users who have just come into the lanes of the mask.
+
+        Their keys are derived from seed and episode; a world whose users have names writes theirs
+        into `lanes` here.
+        """
+
+    @abstractmethod
+    def _answer(self, choices: Rows, feedback: Feedback) -> None:
+        """Write what every user does with their slate, and change the user by it.
+
+        Lanes whose user has left are skipped. `lanes` is left alone: the visit is counted after.
+
+        Parameters
+        ----------
+        choices : int64 [B, K]
+            Places among the candidates; `PAD` in empty slots.
+        feedback : Feedback
+            Blank; everything but `asked` and `truncated` is written.
+        """
+
+    @abstractmethod
+    def context(self) -> NDArray[np.float32]:
+        """Return what is observed of the present users: a new float32 [B, D]."""
+
+    @abstractmethod
+    def appeal(self) -> Floats:
+        """Return the true expected reward of every candidate, were it alone in the first slot.
+
+        Returns
+        -------
+        float64 [B, M]
+        """
+
+    @abstractmethod
+    def _offer(self) -> None:
+        """Draw what is on offer at the present visits, where the catalogue is not fixed."""
+
+    def documents(self) -> NDArray[np.float32]:
+        """Return the features of what is on offer: float32 [B, M, F], where it is drawn anew."""
+        raise NotImplementedError(f"{self.name} has a fixed catalogue")
+
+    # --- what all worlds do alike
+
+    def reset(self, seeds: Keys) -> None:
+        """Start the lanes; see `World.reset`."""
+        self.lanes = np.zeros(len(seeds), dtype=LANE)
+        self.lanes["seed"] = seeds
+        self._allocate(len(seeds))
+        self._enter(np.ones(len(seeds), dtype=np.bool_), np.uint64(0))
+
+    def renew(self, mask: Mask) -> None:
+        """Bring the next users; see `World.renew`."""
+        if mask.any():
+            self._enter(mask, np.uint64(1))
+
+    def _enter(self, mask: Mask, later: np.uint64) -> None:
+        _enter(self.lanes, mask, later)
+        self._begin(mask)
+        self._moved()
+
+    def _moved(self) -> None:
+        """Forget what was on offer: somebody has come, or moved on."""
+        self._offered, self._asked = False, None
+
+    def prepare(self) -> None:
+        """Have what is on offer at the present visits drawn, if it is not yet."""
+        if not self._offered:
+            self._offer()
+            self._offered = True
+
+    def step(self, choices: Rows) -> Feedback:
+        """Show every user the candidates in these places: the lean way, without records.
+
+        Parameters
+        ----------
+        choices : int64 [B, K]
+            Places among the candidates, 0 to M - 1, each at most once; `PAD` leaves a slot empty.
+
+        Raises
+        ------
+        WorldError
+            If that is not so. Nothing has happened then.
+        """
+        self._fit(choices)
+        fault = first_fault(choices, self.num_candidates, allow_pad=True)
+        if fault >= 0:
+            raise WorldError(
+                f"{self.name} was shown {choices[fault].tolist()} in lane {fault}: "
+                f"a slate has distinct places among the candidates, 0 to {self.num_candidates - 1}"
+            )
+        self.prepare()
+        feedback = Feedback.blank(~self.lanes["ended"], self.slate_size, self.signals)
+        self._answer(choices, feedback)
+        horizon = -1 if self.horizon is None else self.horizon
+        _advance(self.lanes, feedback.rewards, horizon, feedback.terminated, feedback.truncated)
+        self._moved()
+        return feedback
+
+    def requests(self) -> Requests:
+        """Return what the present users ask; see `World.requests`."""
+        if self._asked is None:
+            self.prepare()
+            keys = derive(self.lanes["user"], self.lanes["visit"])
+            candidates, items = self._on_offer(keys)
+            candidates[self.lanes["ended"]] = PAD
+            self._asked = Requests(
+                keys=keys,
+                users=self.lanes["user"].copy(),
+                context=self.context(),
+                candidates=candidates,
+                items=items,
+                positions=np.tile(np.arange(self.slate_size), (len(self), 1)),
+                time=self.start + self.lanes["clock"] * self.tick,
+            )
+        return self._asked
+
+    def respond(self, decisions: Decisions) -> Response:
+        """Show the slates; see `World.respond`.
+
+        Raises
+        ------
+        WorldError
+            If a slate holds what is no candidate, or something twice. Nothing has happened then.
+        """
+        self._fit(decisions.slates)
+        requests = self.requests()
+        feedback = self.step(self._places(decisions.slates))
+        outcomes = Outcomes(requests, decisions, feedback.rewards, feedback.seen, requests.time)
+        return Response(outcomes, feedback)
+
+    def _fit(self, slates: Rows) -> None:
+        if not len(self):
+            raise WorldError(f"{self.name} has no users yet: call reset(seeds) first")
+        if slates.shape != (len(self), self.slate_size):
+            raise WorldError(
+                f"{self.name} has {len(self)} users and slates of {self.slate_size}: "
+                f"it cannot answer to slates of shape {slates.shape}"
+            )
+
+    def _on_offer(self, request_keys: Keys) -> tuple[Rows, Catalogue]:
+        """Return the candidates, int64 [B, M], and the catalogue they are rows of."""
+        B, M = len(self), self.num_candidates
+        if self.catalogue is not None:
+            return np.tile(self._open, (B, 1)), self.catalogue
+        keys = np.empty(B * M, dtype=np.uint64)
+        _item_keys(request_keys, keys.reshape(B, M))
+        features = self.documents().reshape(B * M, self.item_width)
+        items = Catalogue(keys, features, np.ones(B * M, dtype=np.bool_))
+        return np.arange(B * M).reshape(B, M), items
+
+    def _places(self, slates: Rows) -> Rows:
+        """Return slates of rows as places among the candidates; what is no candidate as M."""
+        if self.catalogue is not None:
+            known = (slates >= PAD) & (slates < len(self.catalogue))
+            places = self._place[np.where(known, slates, PAD)]
+            stray = (slates != PAD) & (places == PAD)
+        else:
+            places = slates - self.num_candidates * np.arange(len(slates))[:, None]
+            places[slates == PAD] = PAD
+            stray = (places < 0) & (slates != PAD)
+        places[stray] = self.num_candidates
+        places[self.lanes["ended"]] = PAD
+        return places
+
+    def appeal_of(self, requests: Requests) -> Floats:
+        """Return `appeal` for requests that this world's present users make: float64 [B, M].
+
+        Raises
+        ------
+        WorldError
+            If a request is not one of the world's present ones.
+        """
+        present = self.requests()
+        if requests is present:
+            return self.appeal()
+        order = np.argsort(present.keys)
+        lanes = order[np.searchsorted(present.keys, requests.keys, sorter=order) % len(order)]
+        if not np.array_equal(present.keys[lanes], requests.keys):
+            raise WorldError(
+                f"{self.name} knows the true rewards of its present users' requests alone; "
+                f"a privileged policy cannot decide for anybody else"
+            )
+        return self.appeal()[lanes]
+
+    def bounds(self) -> dict[str, Policy]:
+        """Return the bounds; see `World.bounds`. A world that has an oracle adds it."""
+        return {"random": Random(), "myopic": Myopic(self)}
+
+
+@compiled
+def first_fault(choices: Rows, candidates: int, allow_pad: bool) -> int:
+    """Return the first row that is no slate (out of range, or something twice), or -1."""
+    for b in range(choices.shape[0]):
+        for k in range(choices.shape[1]):
+            if choices[b, k] == -1 and allow_pad:
+                continue
+            if choices[b, k] < 0 or choices[b, k] >= candidates:
+                return b
+            for earlier in range(k):
+                if choices[b, earlier] == choices[b, k]:
+                    return b
+    return -1
+
+
+@inlined
+def clip(x: float, low: float, high: float) -> float:
+    """Return x, moved into [low, high]."""
+    return min(high, max(low, x))
+
+
+@compiled
+def _enter(lanes: NDArray[Any], mask: Mask, later: np.uint64) -> None:
+    """Let the user come who is `later` users after the present one of the lane's seed."""
+    for b in range(lanes.shape[0]):
+        if mask[b]:
+            lane = lanes[b]
+            lane.episode += later
+            lane.user = stream(lane.seed, lane.episode, np.uint64(1))  # what `derive` returns
+            lane.visit = np.uint64(0)
+            lane.total = 0.0
+            lane.ended = False
+
+
+@compiled
+def _advance(
+    lanes: NDArray[Any],
+    rewards: NDArray[np.float32],
+    horizon: int,
+    terminated: Mask,
+    truncated: Mask,
+) -> None:
+    """Count the visit in every lane that has a user, and mark those whose user is gone."""
+    for b in range(lanes.shape[0]):
+        lane = lanes[b]
+        if lane.ended:
+            continue
+        lane.visit += np.uint64(1)
+        lane.clock += 1
+        for k in range(rewards.shape[1]):
+            lane.total += rewards[b, k]
+        truncated[b] = not terminated[b] and np.int64(lane.visit) == horizon
+        lane.ended = terminated[b] or truncated[b]
+
+
+@compiled
+def _item_keys(request_keys: Keys, keys: Keys) -> None:
+    """Name what is on offer by the request and the place."""
+    for b in range(keys.shape[0]):
+        for j in range(keys.shape[1]):
+            keys[b, j] = mix(request_keys[b] + np.uint64(j))
