@@ -35,8 +35,7 @@ class TopicPartition(NamedTuple):
     partition: int
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One message, as it lies in the log.
 
     Parameters
@@ -73,6 +72,31 @@ class TopicSpec:
     name: str
     partitions: int = 1
     config: Mapping[str, str] = field(default_factory=dict)
+
+
+def policy_of(spec: TopicSpec) -> str:
+    """Return what happens to a topic's old records: Kafka's cleanup.policy, `delete` by default."""
+    return spec.config.get("cleanup.policy", "delete")
+
+
+def check_shape(spec: TopicSpec, partitions: int, policy: str) -> None:
+    """Refuse a topic that exists with other partitions, or treats old records otherwise.
+
+    Raises
+    ------
+    TransportError
+        If it is not as the specification says.
+    """
+    if partitions != spec.partitions:
+        raise TransportError(
+            f"topic {spec.name!r} has {partitions} partitions, not {spec.partitions}: "
+            "ask for as many, or take another prefix"
+        )
+    if set(policy.split(",")) != set(policy_of(spec).split(",")):
+        raise TransportError(
+            f"topic {spec.name!r} has cleanup.policy {policy}, not {policy_of(spec)}: "
+            "change it, or take another prefix"
+        )
 
 
 class Consumer(Protocol):
@@ -114,8 +138,14 @@ class Producer(Protocol):
     ) -> None:
         """Write one record; it may still fail until `flush` or `commit` returns.
 
-        Without a partition the key's hash chooses one. The hash is Kafka's (murmur2) in every
-        implementation, so that all of them agree on where a user lives.
+        Without a partition the key's hash chooses one (see `partitioner`), and without a key they
+        take turns. A value of None needs a key: it is the key's tombstone.
+
+        Raises
+        ------
+        TransportError
+            If there is no such topic or partition, or the record cannot be taken. In a transaction
+            it may also be an `AbortableError` or a `FencedError`.
         """
 
     def commit(self, offsets: Mapping[TopicPartition, int], consumer: Consumer) -> None:
@@ -136,7 +166,7 @@ class Producer(Protocol):
         """Wait until everything sent is written, and raise if anything was not."""
 
     def close(self) -> None:
-        """Let go of connections; an open transaction is aborted."""
+        """Let go of connections; an open transaction is never committed."""
 
 
 class Transport(Protocol):
@@ -162,7 +192,11 @@ class Transport(Protocol):
         """
 
     def producer(self, *, transactional_id: str | None = None) -> Producer:
-        """Return a producer. A transactional one fences every earlier holder of its id first."""
+        """Return a producer. A transactional one fences every earlier holder of its id first.
+
+        Make it before the consumer whose offsets it commits: only when an earlier holder's open
+        transaction has been aborted are the committed offsets final.
+        """
 
     def close(self) -> None:
         """Let go of everything this transport made."""

@@ -14,13 +14,10 @@ of its own, so consumers seek and commit in it as always and a second reader see
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import deque
 from threading import Condition
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from agents.api import key_of
 from streaming.transport.api import (
     AbortableError,
     Consumer,
@@ -29,155 +26,14 @@ from streaming.transport.api import (
     TopicPartition,
     TopicSpec,
     TransportError,
+    check_shape,
+    policy_of,
 )
-from streaming.transport.partitioner import partition_of
+from streaming.transport.base import BaseProducer
+from streaming.transport.memory_log import Log, Topic, Transaction, UnrulyLog, wall_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
-
-DEFAULT_MAX_BYTES = 1_048_588
-"""Kafka's default of max.message.bytes."""
-
-
-class LogicalClock:
-    """A clock that moves by `step` milliseconds each time it is read, so that runs repeat exactly.
-
-    Parameters
-    ----------
-    start, step : int
-        Milliseconds.
-    """
-
-    def __init__(self, start: int = 0, step: int = 1) -> None:
-        self.now = start
-        self.step = step
-
-    def __call__(self) -> int:
-        """Return the time in milliseconds, and move on."""
-        self.now += self.step
-        return self.now
-
-
-def wall_clock() -> int:
-    """Return the machine's time in milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
-
-
-class _Transaction:
-    """Where a transaction wrote, and how it ended: None while it is open."""
-
-    def __init__(self) -> None:
-        self.committed: bool | None = None
-        self.logs: dict[TopicPartition, _Log] = {}
-
-
-class _Entry(NamedTuple):
-    """What takes up an offset: a record, or a transaction's end (None)."""
-
-    record: Record | None
-    transaction: _Transaction | None
-
-
-class _Log:
-    """One partition."""
-
-    def __init__(self, address: TopicPartition) -> None:
-        self.address = address
-        self.entries: list[_Entry] = []
-        self.open: dict[_Transaction, int] = {}
-
-    def append(
-        self,
-        key: bytes | None,
-        value: bytes | None,
-        timestamp: int,
-        transaction: _Transaction | None,
-    ) -> None:
-        offset = len(self.entries)
-        if transaction is not None:
-            self.open.setdefault(transaction, offset)
-            transaction.logs[self.address] = self
-        record = Record(*self.address, offset, key, value, timestamp)
-        self.entries.append(_Entry(record, transaction))
-
-    def finish(self, transaction: _Transaction) -> None:
-        """Write a transaction's marker, which lets readers past its records."""
-        del self.open[transaction]
-        self.entries.append(_Entry(None, None))
-
-    def stable(self) -> int:
-        """Return the offset of the first record that an open transaction may still take back."""
-        return min(self.open.values(), default=len(self.entries))
-
-    def committed(self, start: int, limit: int) -> tuple[list[Record], int]:
-        """Return up to `limit` committed records from an offset on, and where to go on."""
-        found: list[Record] = []
-        offset, end = start, self.stable()
-        while offset < end and len(found) < limit:
-            record, transaction = self.entries[offset]
-            offset += 1
-            if record is not None and (transaction is None or transaction.committed):
-                found.append(record)
-        return found, offset
-
-    def end(self) -> int:
-        """Return the offset at which a reader has read everything."""
-        return self.stable()
-
-    def read(self, start: int, limit: int) -> tuple[list[Record], int]:
-        """Return up to `limit` records that a reader sees from an offset on, and where to go on."""
-        return self.committed(start, limit)
-
-
-class _UnrulyLog(_Log):
-    """A partition as careless producers fill it.
-
-    Whenever a reader asks, the committed records not yet shown are laid out for good: in shuffled
-    windows of `reorder` records, some of them twice (in the same window or in the next one), under
-    new offsets.
-
-    Parameters
-    ----------
-    address : TopicPartition
-    seed : int
-    duplicate : float
-        The probability that a record occurs twice.
-    reorder : int
-        The width of the windows, in records.
-    """
-
-    def __init__(self, address: TopicPartition, seed: int, duplicate: float, reorder: int) -> None:
-        super().__init__(address)
-        self.shown: list[Record] = []
-        self.source = 0
-        self.echoes: list[Record] = []
-        self.duplicate, self.reorder = duplicate, reorder
-        self.random = np.random.default_rng([seed, key_of(address.topic), address.partition])
-
-    def end(self) -> int:
-        """Return the offset at which a reader has read everything: lay out all there is."""
-        while True:
-            window, self.source = self.committed(self.source, self.reorder)
-            if not window:
-                return len(self.shown)
-            self._lay_out(window)
-
-    def read(self, start: int, limit: int) -> tuple[list[Record], int]:
-        """Return up to `limit` records that a reader sees from an offset on, and where to go on."""
-        found = self.shown[start : min(start + limit, self.end())]
-        return found, start + len(found)
-
-    def _lay_out(self, window: list[Record]) -> None:
-        twice = [record for record in window if self.random.random() < self.duplicate]
-        late = self.random.random(len(twice)) < 0.5
-        window = window + self.echoes
-        window += [record for record, wait in zip(twice, late, strict=True) if not wait]
-        self.echoes = [record for record, wait in zip(twice, late, strict=True) if wait]
-        for index in self.random.permutation(len(window)):
-            record = window[int(index)]
-            self.shown.append(
-                Record(*self.address, len(self.shown), record.key, record.value, record.timestamp)
-            )
 
 
 class MemoryBus:
@@ -222,42 +78,36 @@ class MemoryBus:
         self.clock = clock
         self._unruly = frozenset(unruly)
         self._faults = (seed, duplicate, reorder)
-        self._topics: dict[str, list[_Log]] = {}
-        self._limits: dict[str, int] = {}
+        self._topics: dict[str, Topic] = {}
         self._committed: dict[str, dict[TopicPartition, int]] = {}
         self._holders: dict[str, MemoryProducer] = {}
         self._failures: deque[TransportError] = deque()
 
     def ensure_topics(self, specs: Sequence[TopicSpec]) -> None:
-        """Create the topics that do not exist; refuse those that have other partitions."""
+        """Create the topics that do not exist; refuse those that exist in another shape."""
         with self.changed:
             for spec in specs:
-                if spec.name not in self._topics:
-                    self._create(spec)
-                elif len(self._topics[spec.name]) != spec.partitions:
-                    raise TransportError(
-                        f"topic {spec.name!r} has {len(self._topics[spec.name])} partitions, "
-                        f"not {spec.partitions}: ask for as many, or take another prefix"
-                    )
+                if spec.name in self._topics:
+                    there = self._topics[spec.name].spec
+                    check_shape(spec, there.partitions, policy_of(there))
+                else:
+                    self._topics[spec.name] = self._made(spec)
 
-    def _create(self, spec: TopicSpec) -> None:
+    def _made(self, spec: TopicSpec) -> Topic:
         addresses = [TopicPartition(spec.name, number) for number in range(spec.partitions)]
-        unruly = spec.name in self._unruly
-        self._topics[spec.name] = [
-            _UnrulyLog(address, *self._faults) if unruly else _Log(address) for address in addresses
-        ]
-        self._limits[spec.name] = int(spec.config.get("max.message.bytes", DEFAULT_MAX_BYTES))
+        if spec.name in self._unruly:
+            return Topic(spec, [UnrulyLog(address, *self._faults) for address in addresses])
+        return Topic(spec, [Log(address) for address in addresses])
 
     def partitions(self, topic: str) -> int:
         """Return how many partitions a topic has."""
-        return len(self.logs(topic))
+        return len(self.topic(topic).logs)
 
     def consumer(self, topics: Sequence[str], *, group: str | None = None) -> MemoryConsumer:
         """Return a consumer of all partitions of these topics."""
         with self.changed:
-            return MemoryConsumer(
-                self, [log for topic in topics for log in self.logs(topic)], group
-            )
+            logs = [log for topic in topics for log in self.topic(topic).logs]
+            return MemoryConsumer(self, logs, group)
 
     def producer(self, *, transactional_id: str | None = None) -> MemoryProducer:
         """Return a producer; a transactional one takes its id over from the earlier holder."""
@@ -284,15 +134,11 @@ class MemoryBus:
 
     # What follows is for this module's clients and expects `changed` to be held.
 
-    def logs(self, topic: str) -> list[_Log]:
-        """Return the partitions of a topic."""
-        if topic not in self._topics:
-            raise TransportError(f"topic {topic!r} does not exist: create it with ensure_topics")
-        return self._topics[topic]
-
-    def limit(self, topic: str) -> int:
-        """Return how many bytes a record of a topic may have."""
-        return self._limits[topic]
+    def topic(self, name: str) -> Topic:
+        """Return a topic."""
+        if name not in self._topics:
+            raise TransportError(f"topic {name!r} does not exist: create it with ensure_topics")
+        return self._topics[name]
 
     def holds(self, producer: MemoryProducer, transactional_id: str) -> bool:
         """Return whether a producer is still the holder of its id."""
@@ -323,7 +169,7 @@ class MemoryConsumer:
         Whose committed offsets to start from.
     """
 
-    def __init__(self, bus: MemoryBus, logs: list[_Log], group: str | None) -> None:
+    def __init__(self, bus: MemoryBus, logs: list[Log], group: str | None) -> None:
         self.group = group
         self._bus = bus
         self._logs = {log.address: log for log in logs}
@@ -376,7 +222,7 @@ class MemoryConsumer:
         """Do nothing: there is no connection."""
 
 
-class MemoryProducer:
+class MemoryProducer(BaseProducer):
     """Writes records; made by `MemoryBus.producer`.
 
     Parameters
@@ -387,75 +233,51 @@ class MemoryProducer:
     """
 
     def __init__(self, bus: MemoryBus, transactional_id: str | None) -> None:
+        super().__init__(bus.partitions, transactional_id)
         self._bus = bus
-        self._id = transactional_id
-        self._transaction: _Transaction | None = None
-        self._turns: Counter[str] = Counter()
+        self._transaction: Transaction | None = None
 
-    def begin(self) -> None:
-        """Begin a transaction."""
+    def _begin(self) -> None:
         with self._bus.changed:
             self._check_holder()
-            if self._transaction is not None:
-                raise TransportError("a transaction is open: commit or abort it first")
-            self._transaction = _Transaction()
+            self._transaction = Transaction()
 
-    def send(
+    def _write(
         self,
         topic: str,
+        partition: int,
+        key: bytes | None,
         value: bytes | None,
-        *,
-        key: bytes | None = None,
-        partition: int | None = None,
-        timestamp: int | None = None,
+        timestamp: int | None,
     ) -> None:
-        """Write one record."""
         with self._bus.changed:
-            if self._id is not None:
-                self._check_open()
-            logs = self._bus.logs(topic)
-            size = len(value or b"") + len(key or b"")
-            if size > self._bus.limit(topic):
-                raise TransportError(
-                    f"a record of {size} bytes is too large for topic {topic!r}, "
-                    f"whose max.message.bytes is {self._bus.limit(topic)}"
-                )
-            if partition is None:
-                partition = self._choose(topic, key, len(logs))
-            if not 0 <= partition < len(logs):
-                raise TransportError(f"topic {topic!r} has no partition {partition}")
+            self._check_holder()
+            to = self._bus.topic(topic)
+            to.refuse(key, value)
             when = self._bus.clock() if timestamp is None else timestamp
-            logs[partition].append(key, value, when, self._transaction)
+            to.logs[partition].append(key, value, when, self._transaction)
             self._bus.changed.notify_all()
 
-    def _choose(self, topic: str, key: bytes | None, partitions: int) -> int:
-        if key is not None:
-            return partition_of(key, partitions)
-        self._turns[topic] += 1
-        return (self._turns[topic] - 1) % partitions
-
-    def commit(self, offsets: Mapping[TopicPartition, int], consumer: Consumer) -> None:
-        """Commit the transaction together with the offsets of `consumer`'s group."""
+    def _commit(self, offsets: Mapping[TopicPartition, int], consumer: Consumer) -> None:
         with self._bus.changed:
-            self._check_open()
+            self._check_holder()
             failure = self._bus.next_failure()
-            if isinstance(failure, FencedError) and self._id is not None:
+            if isinstance(failure, FencedError) and self.transactional_id is not None:
                 self.finish(committed=False)
-                self._bus.fence(self._id)
+                self._bus.fence(self.transactional_id)
             if failure is not None:
                 raise failure
             if offsets:
                 self._bus.offsets(_group_of(consumer)).update(offsets)
             self.finish(committed=True)
 
-    def abort(self) -> None:
-        """Abort the transaction: no reader will see what it wrote."""
+    def _abort(self) -> None:
         with self._bus.changed:
-            self._check_open()
+            self._check_holder()
             self.finish(committed=False)
 
     def finish(self, *, committed: bool) -> None:
-        """End the open transaction, if there is one."""
+        """End the transaction in the logs, if there is one; expects `changed` to be held."""
         if self._transaction is None:
             return
         self._transaction.committed = committed
@@ -471,17 +293,12 @@ class MemoryProducer:
         """Abort the transaction if one is open."""
         with self._bus.changed:
             self.finish(committed=False)
-
-    def _check_open(self) -> None:
-        self._check_holder()
-        if self._transaction is None:
-            raise TransportError("no transaction is open: begin one first")
+        self.open = False
 
     def _check_holder(self) -> None:
-        if self._id is None:
-            raise TransportError("this producer has no transactional id, so no transactions")
-        if not self._bus.holds(self, self._id):
-            raise FencedError(f"another worker has taken over the transactional id {self._id!r}")
+        name = self.transactional_id
+        if name is not None and not self._bus.holds(self, name):
+            raise FencedError(f"another worker has taken over the transactional id {name!r}")
 
 
 def _group_of(consumer: Consumer) -> str:

@@ -1,0 +1,459 @@
+"""The transport over kafka-python, the default: pure Python, nothing to compile.
+
+This is the only module that imports the client. What it adds to it: partitions chosen by
+`partitioner`, every error turned into one of three kinds with a line for people, every future of a
+send looked at before its transaction commits, a cap on what is in flight (the client has none), and
+a watchdog over the calls that wait without end.
+
+A consumer assigns itself all partitions instead of joining its group, because one worker owns them
+all: nothing rebalances, so nothing can be processed twice around a rebalance, and a second worker
+under the same transactional id fences the first. The group exists all the same: its offsets are
+committed by the transactions.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from contextlib import contextmanager
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka import errors as kafka_errors
+from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.structs import OffsetAndMetadata
+from kafka.structs import TopicPartition as KafkaTopicPartition
+
+from streaming.transport.api import (
+    AbortableError,
+    Consumer,
+    FencedError,
+    Record,
+    TopicPartition,
+    TopicSpec,
+    TransportError,
+    check_shape,
+    policy_of,
+)
+from streaming.transport.base import BaseProducer
+from streaming.transport.properties import ClientProperties, servers_of
+from streaming.transport.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+MAX_IN_FLIGHT = 10_000
+"""Sends that may wait for their acknowledgement."""
+
+MAX_IN_FLIGHT_BYTES = 64 * 1024 * 1024
+"""Bytes of records that may wait; one record may be larger."""
+
+HANGING = 120.0
+"""Seconds after which a transaction call counts as hung: twice the transaction's own timeout."""
+
+_LARGEST_REQUEST = 2**31 - 1
+_TRANSACTIONAL_LINGER_MS = 20
+_FENCED = (
+    kafka_errors.ProducerFencedError,
+    kafka_errors.InvalidProducerEpochError,
+    kafka_errors.TransactionCoordinatorFencedError,
+    kafka_errors.FencedInstanceIdError,
+)
+_OPTIONS = {
+    "client.id": "client_id",
+    "sasl.mechanism": "sasl_mechanism",
+    "sasl.password": "sasl_plain_password",
+    "sasl.username": "sasl_plain_username",
+    "security.protocol": "security_protocol",
+    "ssl.ca.location": "ssl_cafile",
+    "ssl.certificate.location": "ssl_certfile",
+    "ssl.crl.location": "ssl_crlfile",
+    "ssl.key.location": "ssl_keyfile",
+    "ssl.key.password": "ssl_password",
+}
+
+logging.getLogger("kafka").addHandler(logging.NullHandler())
+
+
+class KafkaPythonTransport:
+    """Makes kafka-python consumers and producers for one cluster.
+
+    Parameters
+    ----------
+    bootstrap_servers : str
+        `host:port`, several between commas.
+    properties : ClientProperties, optional
+        How to authenticate and encrypt.
+    timeout : float
+        Seconds to wait for the cluster before saying that it is not there.
+    watchdog : Watchdog, optional
+        What watches over transaction calls.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        properties: ClientProperties | None = None,
+        *,
+        timeout: float = 10.0,
+        watchdog: Watchdog | None = None,
+    ) -> None:
+        self._servers = servers_of(bootstrap_servers)
+        self._timeout_ms = int(timeout * 1000)
+        self._properties = properties or ClientProperties()
+        self._watchdog = watchdog or Watchdog(HANGING)
+        self._lock = Lock()
+        self._admin: Any = None
+        self._partitions: dict[str, int] = {}
+        self._made: list[KafkaPythonConsumer | KafkaPythonProducer] = []
+
+    def ensure_topics(self, specs: Sequence[TopicSpec]) -> None:
+        """Create the topics that do not exist; refuse those that exist in another shape."""
+        with self._lock, _translated("creating topics"):
+            there = self._describe([spec.name for spec in specs])
+            missing = [spec for spec in specs if spec.name not in there]
+            if missing:
+                self._create(missing)
+            policies = self._policies(list(there))
+            for spec in specs:
+                if spec.name in there:
+                    policy = policies.get(spec.name, policy_of(spec))
+                    check_shape(spec, there[spec.name], policy)
+                self._partitions[spec.name] = spec.partitions
+
+    def _describe(self, names: list[str]) -> dict[str, int]:
+        """Return the numbers of partitions of those topics that exist."""
+        if self._admin is None:
+            with self._reaching():
+                self._admin = KafkaAdminClient(**self._options())
+        found = {}
+        for topic in self._admin.describe_topics(names):
+            error = kafka_errors.for_code(topic["error_code"])
+            if error is kafka_errors.NoError:
+                found[topic["name"]] = len(topic["partitions"])
+            elif error is not kafka_errors.UnknownTopicOrPartitionError:
+                raise error(f"topic {topic['name']!r}")
+        return found
+
+    def _create(self, specs: list[TopicSpec]) -> None:
+        wanted = {
+            spec.name: {"num_partitions": spec.partitions, "configs": dict(spec.config)}
+            for spec in specs
+        }
+        answer = self._admin.create_topics(wanted, raise_errors=False)
+        for topic in answer["topics"]:
+            error = kafka_errors.for_code(topic["error_code"])
+            if error not in (kafka_errors.NoError, kafka_errors.TopicAlreadyExistsError):
+                raise TransportError(
+                    f"topic {topic['name']!r} does not exist and cannot be created "
+                    f"({error.__name__}: {topic.get('error_message') or 'no reason given'}): "
+                    "create it yourself, or use an account that may"
+                )
+        self._admin.wait_for_topics(list(wanted), timeout_ms=self._timeout_ms)
+
+    def _policies(self, names: list[str]) -> dict[str, str]:
+        """Return the cleanup policies of topics, as far as this account may see them."""
+        resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+        try:
+            described = self._admin.describe_configs(resources)["topic"] if resources else {}
+        except kafka_errors.AuthorizationError:
+            return {}
+        return {
+            name: config["cleanup.policy"]["value"]
+            for name, config in described.items()
+            if "cleanup.policy" in config
+        }
+
+    def partitions(self, topic: str) -> int:
+        """Return how many partitions a topic has."""
+        if topic not in self._partitions:
+            with self._lock, _translated(f"looking up topic {topic!r}"):
+                self._partitions.update(self._describe([topic]))
+        if topic not in self._partitions:
+            raise TransportError(f"topic {topic!r} does not exist: create it with ensure_topics")
+        return self._partitions[topic]
+
+    def consumer(self, topics: Sequence[str], *, group: str | None = None) -> KafkaPythonConsumer:
+        """Return a consumer of all partitions of these topics."""
+        addresses = [
+            TopicPartition(topic, partition)
+            for topic in topics
+            for partition in range(self.partitions(topic))
+        ]
+        with _translated("starting a consumer"), self._reaching():
+            client = KafkaConsumer(
+                group_id=group,
+                isolation_level="read_committed",
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                allow_auto_create_topics=False,
+                metrics_enabled=False,
+                **self._options(),
+            )
+            consumer = KafkaPythonConsumer(client, addresses, group, self._timeout_ms)
+        self._made.append(consumer)
+        return consumer
+
+    def producer(self, *, transactional_id: str | None = None) -> KafkaPythonProducer:
+        """Return a producer; a transactional one takes its id over from the earlier holder."""
+        with _translated("starting a producer"), self._reaching():
+            options = self._options()
+            if "compression.type" in self._properties:
+                options["compression_type"] = self._properties["compression.type"]
+            client = KafkaProducer(
+                transactional_id=transactional_id,
+                linger_ms=0 if transactional_id is None else _TRANSACTIONAL_LINGER_MS,
+                max_request_size=_LARGEST_REQUEST,
+                max_block_ms=self._timeout_ms,
+                allow_auto_create_topics=False,
+                metrics_enabled=False,
+                **options,
+            )
+            if transactional_id is not None:
+                client.init_transactions()
+        producer = KafkaPythonProducer(client, self, transactional_id, self._watchdog)
+        self._made.append(producer)
+        return producer
+
+    def close(self) -> None:
+        """Close everything this transport made."""
+        while self._made:
+            self._made.pop().close()
+        if self._admin is not None:
+            self._admin.close()
+            self._admin = None
+
+    def _options(self) -> dict[str, Any]:
+        options: dict[str, Any] = {
+            "bootstrap_servers": self._servers,
+            "bootstrap_timeout_ms": self._timeout_ms,
+            "receive_message_max_bytes": _LARGEST_REQUEST,
+        }
+        for name, option in _OPTIONS.items():
+            if name in self._properties:
+                options[option] = self._properties[name]
+        if self._properties.get("ssl.endpoint.identification.algorithm") in ("", "none"):
+            options["ssl_check_hostname"] = False
+        return options
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        """Say where the cluster was looked for, if it is not there."""
+        try:
+            yield
+        except (kafka_errors.KafkaConnectionError, kafka_errors.KafkaTimeoutError) as error:
+            where, seconds = ",".join(self._servers), self._timeout_ms / 1000
+            raise TransportError(
+                f"no Kafka broker answers at {where} within {seconds:g} s: "
+                f"start one, or point --bootstrap-servers at yours ({_brief(error)})"
+            ) from None
+
+
+class KafkaPythonConsumer:
+    """Reads all partitions of some topics; made by `KafkaPythonTransport.consumer`.
+
+    Parameters
+    ----------
+    client : KafkaConsumer
+    addresses : list of TopicPartition
+    group : str or None
+    timeout_ms : int
+        How long to wait for answers about offsets.
+    """
+
+    def __init__(
+        self, client: Any, addresses: list[TopicPartition], group: str | None, timeout_ms: int
+    ) -> None:
+        self.group = group
+        self.client = client
+        self._addresses = [KafkaTopicPartition(*address) for address in addresses]
+        self._timeout_ms = timeout_ms
+        client.assign(self._addresses)
+        self.seek(self.committed())
+
+    def poll(self, max_records: int, timeout: float) -> list[Record]:
+        """Return up to `max_records` records, waiting at most `timeout` seconds for the first."""
+        with _translated("reading"):
+            batches = self.client.poll(timeout_ms=int(timeout * 1000), max_records=max_records)
+        return [
+            Record(r.topic, r.partition, r.offset, r.key, r.value, r.timestamp)
+            for batch in batches.values()
+            for r in batch
+        ]
+
+    def positions(self) -> dict[TopicPartition, int]:
+        """Return the offset of the next record of every partition."""
+        with _translated("looking up positions"):
+            return {
+                TopicPartition(*address): self.client.position(address, self._timeout_ms)
+                for address in self._addresses
+            }
+
+    def seek(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Go on from these offsets."""
+        for address, offset in positions.items():
+            if address not in self._addresses:
+                raise TransportError(f"{address} is not read by this consumer")
+            self.client.seek(KafkaTopicPartition(*address), offset)
+
+    def committed(self) -> dict[TopicPartition, int]:
+        """Return the group's committed offsets, 0 where there are none."""
+        if self.group is None:
+            return {TopicPartition(*address): 0 for address in self._addresses}
+        with _translated(f"looking up the offsets of group {self.group!r}"):
+            return {
+                TopicPartition(*address): self.client.committed(
+                    address, timeout_ms=self._timeout_ms
+                )
+                or 0
+                for address in self._addresses
+            }
+
+    def end_offsets(self) -> dict[TopicPartition, int]:
+        """Return the offset after the last stable record of every partition."""
+        with _translated("looking up the ends of partitions"):
+            ends = self.client.end_offsets(self._addresses, timeout_ms=self._timeout_ms)
+        return {TopicPartition(*address): offset for address, offset in ends.items()}
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.client.close(autocommit=False)
+
+
+class KafkaPythonProducer(BaseProducer):
+    """Writes records; made by `KafkaPythonTransport.producer`.
+
+    Parameters
+    ----------
+    client : KafkaProducer
+        With its transactions initialised, if it has any.
+    transport : KafkaPythonTransport
+        Knows how many partitions a topic has.
+    transactional_id : str or None
+    watchdog : Watchdog
+        Watches over the calls that wait without end.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        transport: KafkaPythonTransport,
+        transactional_id: str | None,
+        watchdog: Watchdog,
+    ) -> None:
+        super().__init__(transport.partitions, transactional_id)
+        self._client = client
+        self._watchdog = watchdog
+        self._futures: deque[tuple[Any, int]] = deque()
+        self._in_flight = 0
+
+    def _begin(self) -> None:
+        with _translated("beginning a transaction"):
+            self._client.begin_transaction()
+
+    def _write(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        timestamp: int | None,
+    ) -> None:
+        with self._translated(f"writing to {topic!r}"):
+            future = self._client.send(
+                topic, value=value, key=key, partition=partition, timestamp_ms=timestamp
+            )
+            size = len(key or b"") + len(value or b"")
+            self._futures.append((future, size))
+            self._in_flight += size
+            while len(self._futures) > MAX_IN_FLIGHT or self._in_flight > MAX_IN_FLIGHT_BYTES:
+                self._settle()
+
+    def _settle(self) -> None:
+        """Wait for the oldest send, and raise what it failed with."""
+        future, size = self._futures.popleft()
+        self._in_flight -= size
+        with self._watchdog.over("a send"):
+            future.get()
+
+    def _commit(self, offsets: Mapping[TopicPartition, int], consumer: Consumer) -> None:
+        with self._translated("committing"), self._watchdog.over("a commit"):
+            if offsets:
+                self._client.send_offsets_to_transaction(
+                    {
+                        KafkaTopicPartition(*address): OffsetAndMetadata(offset, "", -1)
+                        for address, offset in offsets.items()
+                    },
+                    _client_of(consumer).group_metadata(),
+                )
+            self._await_sends()
+            self._client.commit_transaction()
+
+    def _abort(self) -> None:
+        self._forget()
+        with _translated("aborting"), self._watchdog.over("an abort"):
+            self._client.abort_transaction()
+
+    def flush(self) -> None:
+        """Wait until everything sent is written, and raise if anything was not."""
+        with self._translated("writing"), self._watchdog.over("a flush"):
+            self._await_sends()
+
+    def _await_sends(self) -> None:
+        self._client.flush()
+        futures = [future for future, _ in self._futures]
+        self._forget()
+        for future in futures:
+            future.get()
+
+    def _forget(self) -> None:
+        self._futures.clear()
+        self._in_flight = 0
+
+    def close(self) -> None:
+        """Close the connections; an open transaction is aborted, or left to the next holder."""
+        try:
+            if self.open:
+                self.abort()
+        except TransportError:
+            self.open = False
+            self._client.close(timeout=0)
+        else:
+            self._client.close(timeout=HANGING)
+
+    @contextmanager
+    def _translated(self, doing: str) -> Iterator[None]:
+        """Turn the client's errors into ours; inside a transaction they can be worked again."""
+        kind = TransportError if self.transactional_id is None else AbortableError
+        with _translated(doing, kind):
+            yield
+
+
+def _client_of(consumer: Consumer) -> Any:
+    if not isinstance(consumer, KafkaPythonConsumer) or consumer.group is None:
+        raise TransportError("offsets can only be committed for a consumer that has a group")
+    return consumer.client
+
+
+@contextmanager
+def _translated(doing: str, kind: type[TransportError] = TransportError) -> Iterator[None]:
+    """Turn the client's errors into ours.
+
+    Once a producer has failed, the client wraps the cause into the text of a plain `KafkaError`, so
+    being fenced has to be looked for there too.
+    """
+    try:
+        yield
+    except kafka_errors.KafkaError as error:
+        text = str(error)
+        if isinstance(error, _FENCED) or any(fenced.__name__ in text for fenced in _FENCED):
+            raise FencedError(
+                f"another worker has taken over this one's identity ({doing}: {_brief(error)})"
+            ) from None
+        raise kind(f"{doing}: {_brief(error)}") from None
+
+
+def _brief(error: Exception) -> str:
+    """Return an error of the client in one line."""
+    return " ".join(str(error).split())[:300] or type(error).__name__

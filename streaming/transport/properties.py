@@ -1,0 +1,152 @@
+"""Client properties: how to reach a cluster, in the words that every Kafka client knows.
+
+One `.properties` file serves any transport. It may be written in librdkafka's names
+(`sasl.username`, `ssl.ca.location`) or in those of the Java clients (`sasl.jaas.config`,
+`ssl.truststore.location` with PEM files). Secrets need not stand in it: `${env:NAME}` is replaced
+by an environment variable and `${file:PATH}` by a file's content. They are never shown.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+from streaming.transport.api import TransportError
+
+KNOWN = frozenset(
+    {
+        "bootstrap.servers",
+        "client.id",
+        "compression.type",
+        "sasl.mechanism",
+        "sasl.password",
+        "sasl.username",
+        "security.protocol",
+        "ssl.ca.location",
+        "ssl.certificate.location",
+        "ssl.crl.location",
+        "ssl.endpoint.identification.algorithm",
+        "ssl.key.location",
+        "ssl.key.password",
+    }
+)
+"""What is understood, in librdkafka's names."""
+
+_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+_JAVA_NAMES = {
+    "ssl.truststore.location": ("ssl.ca.location",),
+    "ssl.keystore.location": ("ssl.certificate.location", "ssl.key.location"),
+    "sasl.mechanisms": ("sasl.mechanism",),
+}
+_STORE_TYPES = ("ssl.truststore.type", "ssl.keystore.type")
+_SECRET = re.compile("password|secret|token|jaas")
+_REFERENCE = re.compile(r"\$\{(env|file):([^}]+)\}")
+_JAAS_OPTION = re.compile(r"(username|password)\s*=\s*\"((?:[^\"\\]|\\.)*)\"")
+
+
+class ClientProperties(Mapping[str, str]):
+    """Properties under librdkafka's names; their representation shows no secret.
+
+    Parameters
+    ----------
+    given : mapping of str to str
+        Properties by librdkafka's or Java's names.
+
+    Raises
+    ------
+    TransportError
+        If one is unknown, refers to a variable or file that is not there, or has a value that is
+        not possible.
+    """
+
+    def __init__(self, given: Mapping[str, str] | None = None) -> None:
+        self._values: dict[str, str] = {}
+        for name, value in (given or {}).items():
+            self._take(name, _REFERENCE.sub(_referent, value))
+        self._check_choice("security.protocol", _PROTOCOLS)
+        self._check_choice("sasl.mechanism", _MECHANISMS)
+
+    @classmethod
+    def read(cls, path: Path) -> ClientProperties:
+        """Return the properties of a file: `name=value` or `name: value` lines, # comments."""
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise TransportError(f"cannot read the client properties {path}: {error}") from None
+        given = {}
+        for number, line in enumerate(re.sub(r"\\\n\s*", "", text).splitlines(), 1):
+            if not line.strip() or line.lstrip()[0] in "#!":
+                continue
+            match = re.fullmatch(r"\s*([^\s=:]+)\s*[=:]\s*(.*?)\s*", line)
+            if match is None:
+                raise TransportError(f"{path}, line {number}: not written as name=value")
+            given[match[1]] = match[2]
+        return cls(given)
+
+    def _take(self, name: str, value: str) -> None:
+        if name == "sasl.jaas.config":
+            for option, quoted in _JAAS_OPTION.findall(value):
+                self._values[f"sasl.{option}"] = re.sub(r"\\(.)", r"\1", quoted)
+        elif name in _STORE_TYPES:
+            if value.upper() != "PEM":
+                raise TransportError(f"{name} must be PEM, not {value}: convert the store to PEM")
+        else:
+            for known in _JAVA_NAMES.get(name, (name,)):
+                if known not in KNOWN:
+                    raise TransportError(f"unknown client property {name!r}{_hint(name)}")
+                self._values[known] = value
+
+    def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
+        value = self._values.get(name)
+        if value is not None and value not in choices:
+            raise TransportError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        shown = {name: "***" if _SECRET.search(name) else value for name, value in self.items()}
+        return f"ClientProperties({shown})"
+
+
+def servers_of(text: str) -> list[str]:
+    """Return the `host:port` addresses that a text gives between commas.
+
+    Raises
+    ------
+    TransportError
+        If one is not of that form.
+    """
+    servers = [server.strip() for server in text.split(",")]
+    for server in servers:
+        if not re.fullmatch(r"\S+:\d{1,5}", server):
+            raise TransportError(f"bootstrap servers are host:port[,host:port], not {text!r}")
+    return servers
+
+
+def _referent(match: re.Match[str]) -> str:
+    kind, name = match.groups()
+    if kind == "file":
+        try:
+            return Path(name).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise TransportError(f"client properties refer to a file: {error}") from None
+    if name not in os.environ:
+        raise TransportError(f"client properties refer to ${name}, which is not set")
+    return os.environ[name]
+
+
+def _hint(name: str) -> str:
+    names = [*KNOWN, *_JAVA_NAMES, *_STORE_TYPES, "sasl.jaas.config"]
+    near = get_close_matches(name, names, n=1, cutoff=0.75)
+    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(KNOWN))}"
