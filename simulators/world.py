@@ -179,6 +179,10 @@ class World(Protocol):
     def slate_size(self) -> int:
         """K, how many of them are shown."""
 
+    @property
+    def endless(self) -> bool:
+        """Whether an episode may go on for ever."""
+
     def __len__(self) -> int:
         """Return B, the number of lanes."""
 
@@ -225,6 +229,8 @@ class BatchedWorld(ABC):
 
     name: ClassVar[str]
     signals: ClassVar[tuple[Signal, ...]] = ()
+    leaves: ClassVar[bool] = True
+    """Whether users leave of their own accord, sooner or later."""
     context_bounds: tuple[float, float] = (-np.inf, np.inf)
     item_bounds: tuple[float, float] = (-np.inf, np.inf)
     start = 0
@@ -261,6 +267,11 @@ class BatchedWorld(ABC):
 
     def __len__(self) -> int:
         return len(self.lanes)
+
+    @property
+    def endless(self) -> bool:
+        """Whether an episode may go on for ever: no user leaves, and there is no horizon."""
+        return not self.leaves and self.horizon is None
 
     # --- what a world defines
 
