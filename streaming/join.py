@@ -1,0 +1,384 @@
+"""The join of rankings and interactions in event time: each event counts once, whatever its order.
+
+Everything here is a function of the records of one partition: no clock, no broker. The rules ask
+only for event times, so that events which are reordered by no more than the allowed lateness, or
+delivered again, lead to the same outcomes in the same order:
+
+- Time is the partition's watermark. It moves with every event that is known for the first time,
+  whether the event is then taken or refused.
+- An event is known by its id until the watermark is `horizon` past it; older ones are refused.
+- A ranking at r is open until the watermark reaches r + window. An interaction at i belongs to it
+  if r - window < i < r + window, and may come before it.
+- Rankings that close give outcomes in the order of (closing time, ranking time, id).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+import numpy as np
+
+from agents.api import key_of
+from streaming.events import BadEventError, InteractionEvent, RankingEvent, UserEvent
+from streaming.records import KEPT_BYTES, DeadLetter, letter_of
+from streaming.slates import RefusedError
+from streaming.state import Credit, OpenRanking, Waiting
+from streaming.watermark import Watermark
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streaming.events import Field
+    from streaming.rules import Limits, Rules
+    from streaming.state import Shard, UserState
+    from streaming.transport.api import Record
+
+_LARGEST_REWARD = 1e30
+"""So large that a sum of what a ranking may collect still fits float32."""
+
+Feedback: TypeAlias = UserEvent | RankingEvent | InteractionEvent
+
+
+class Opener(Protocol):
+    """Knows what events mean here and now; `Slates` in the loop."""
+
+    def opened(self, event: RankingEvent, user: UserState) -> OpenRanking:
+        """Return a ranking as shown, or raise `RefusedError` or `BadEventError`."""
+
+    def context(self, fields: Sequence[Field]) -> bytes:
+        """Return the context that a user's fields make, or raise `BadEventError`."""
+
+
+@dataclass(slots=True)
+class Touch:
+    """That a batch brought something of a user's.
+
+    Parameters
+    ----------
+    time : int
+        The newest time among it.
+    described : bool
+        Whether a user event was among it.
+    """
+
+    time: int
+    described: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A ranking whose window has passed, and the reward of each slot."""
+
+    user: str
+    ranking: OpenRanking
+    rewards: list[float]
+
+
+@dataclass(slots=True)
+class Batch:
+    """What came of the events of a batch.
+
+    Parameters
+    ----------
+    closed : list of Closed
+        In the order in which they are learned from.
+    touched : dict of str to Touch
+        The users of whom something was taken in, in order of appearance.
+    letters : list of DeadLetter
+        What was refused.
+    """
+
+    closed: list[Closed] = field(default_factory=list)
+    touched: dict[str, Touch] = field(default_factory=dict)
+    letters: list[DeadLetter] = field(default_factory=list)
+
+
+class Join:
+    """Joins the events of one partition: `take` each event of a batch, then `settle` the batch.
+
+    Parameters
+    ----------
+    topic : str
+        Where the events come from, for dead letters.
+    shard : Shard
+        The partition's state, which is changed.
+    rules : Rules
+    limits : Limits
+    """
+
+    def __init__(self, topic: str, shard: Shard, rules: Rules, limits: Limits) -> None:
+        self._topic, self._shard = topic, shard
+        self._rules, self._limits = rules, limits
+        self._watermark = Watermark(rules.quorum, rules.lateness, shard.state.newest)
+        self._counts = shard.state.counts
+        self._batch = Batch()
+        for name, user in shard.users():
+            self._schedule(name, user)
+
+    @property
+    def watermark(self) -> int:
+        """The partition's event time in milliseconds since the epoch."""
+        return self._watermark.value
+
+    def take(self, event: Feedback, record: Record, opener: Opener) -> None:
+        """Take an event in, count it as a duplicate, or bury it."""
+        try:
+            self._take(event, event.time, record, opener)
+        except RefusedError as error:
+            self.bury(error.kind, str(error), record)
+        except BadEventError as error:
+            self.bury("contract", str(error), record)
+
+    def bury(self, kind: str, reason: str, record: Record) -> None:
+        """Make a dead letter of a record, and count it."""
+        self._counts.bury(kind)
+        self._batch.letters.append(letter_of(kind, reason, record))
+
+    def settle(self) -> Batch:
+        """Close what is due, forget what is past the horizon, and return what the batch brought."""
+        for name, user in self._shard.changed():
+            self._schedule(name, user)
+        now, batch = self._watermark.value, self._batch
+        for name in self._shard.due(now):
+            self._shut(name, now)
+        batch.closed.sort(key=lambda closed: (closed.ranking.time, closed.ranking.id))
+        self._counts.outcomes += len(batch.closed)
+        for name, user in self._shard.changed():
+            self._forget(user, now)
+            self._schedule(name, user)
+        self._batch = Batch()
+        return batch
+
+    # --- taking events in
+
+    def _take(self, event: Feedback, time: int, record: Record, opener: Opener) -> None:
+        if time > record.timestamp + self._rules.max_ahead and record.timestamp >= 0:
+            raise RefusedError(
+                "ahead",
+                f"timestamp {event.timestamp!r} is {_span(time - record.timestamp)} ahead of when "
+                "it was produced: is the sender's clock right?",
+            )
+        now = self._watermark.value
+        if time < now - self._rules.horizon:
+            raise RefusedError(
+                "too-late",
+                f"timestamp {event.timestamp!r} is {_span(now - time)} behind, more than the "
+                f"{_span(self._rules.horizon)} for which events are remembered",
+            )
+        user = self._shard.user(event.user)
+        mark = _mark(type(event), event.id)
+        if self._knows(user, mark, now):
+            self._counts.duplicates += 1
+            return
+        fact = self._read(event, time, user, record, opener)
+        user.remembered[mark] = time
+        self._watermark.observe(time)
+        match fact:
+            case OpenRanking():
+                self._show(event.user, user, fact, now)
+            case Waiting():
+                self._attribute(user, fact, now)
+            case UserEvent():
+                self._describe(user, fact, time)
+        touch = self._batch.touched.setdefault(event.user, Touch(time))
+        touch.time = max(touch.time, time)
+        touch.described |= isinstance(event, UserEvent)
+
+    def _knows(self, user: UserState, mark: int, now: int) -> bool:
+        """Return whether an event is known: not whether it happens to be in memory still."""
+        time = user.remembered.get(mark)
+        return time is not None and time >= now - self._rules.horizon
+
+    def _read(
+        self, event: Feedback, time: int, user: UserState, record: Record, opener: Opener
+    ) -> OpenRanking | Waiting | UserEvent:
+        """Check what hangs on the event alone, before it is known by its id.
+
+        What is refused here may be sent again under the same id when it has been mended.
+        """
+        fact: OpenRanking | Waiting | UserEvent
+        if isinstance(event, RankingEvent):
+            if len(event.items) > self._limits.slots:
+                raise RefusedError(
+                    "overflow",
+                    f"{len(event.items)} items are too many for one ranking: "
+                    f"{self._limits.slots} are allowed",
+                )
+            fact = opener.opened(event, user)
+            size = fact.size
+        elif isinstance(event, InteractionEvent):
+            fact = _waiting(event, time, self._reward(event), record)
+            size = fact.size
+        else:
+            opener.context(event.fields)
+            fact, size = event, len(record.value or b"")
+        if not self._shard.keep(event.user, size, self._limits.user_bytes):
+            raise RefusedError(
+                "overflow",
+                f"user {event.user!r} has more open than {self._limits.user_bytes} bytes hold",
+            )
+        return fact
+
+    def _reward(self, event: InteractionEvent) -> float | None:
+        worth = self._rules.rewards.get(event.type)
+        reward = None if worth is None else worth * event.value
+        if reward is not None and abs(reward) > _LARGEST_REWARD:
+            raise BadEventError(f"value {event.value} makes a reward that is too large")
+        return reward
+
+    def _describe(self, user: UserState, event: UserEvent, time: int) -> None:
+        self._counts.users += 1
+        if (time, event.id) > user.described:
+            user.fields, user.described = event.fields, (time, event.id)
+
+    def _show(self, name: str, user: UserState, ranking: OpenRanking, now: int) -> None:
+        if ranking.time + self._rules.window <= now:
+            raise RefusedError(
+                "after-window",
+                f"ranking {ranking.id!r} came after its attribution window of "
+                f"{_span(self._rules.window)} had passed",
+            )
+        self._counts.rankings += 1
+        user.rankings += 1
+        user.reissues = 0
+        user.open[ranking.id] = ranking
+        for waiting in [w for w in user.waiting if w.ranking == ranking.id]:
+            self._counts.waiting -= 1
+            user.waiting.remove(waiting)
+            try:
+                self._credit(ranking, waiting)
+            except RefusedError as error:
+                self._bury_waiting(error.kind, str(error), name, waiting)
+
+    def _attribute(self, user: UserState, waiting: Waiting, now: int) -> None:
+        ranking = user.open.get(waiting.ranking)
+        if ranking is not None and ranking.time + self._rules.window > now:
+            self._credit(ranking, waiting)
+        elif self._knows(user, _mark(RankingEvent, waiting.ranking), now):
+            raise self._after_window(waiting)
+        elif waiting.time + self._rules.window <= now:
+            raise self._without_ranking(waiting)
+        else:
+            self._counts.waiting += 1
+            user.waiting.append(waiting)
+
+    def _credit(self, ranking: OpenRanking, waiting: Waiting) -> None:
+        if waiting.item not in ranking.items:
+            raise RefusedError(
+                "not-in-ranking", f"item {waiting.item!r} is not in ranking {ranking.id!r}"
+            )
+        if waiting.time >= ranking.time + self._rules.window:
+            raise self._after_window(waiting)
+        if waiting.time <= ranking.time - self._rules.window:
+            raise self._without_ranking(waiting)
+        if waiting.reward is not None:
+            if len(ranking.credits) >= self._limits.credits:
+                raise RefusedError(
+                    "overflow",
+                    f"ranking {ranking.id!r} has {self._limits.credits} rewarded interactions, "
+                    "as many as are counted",
+                )
+            slot = ranking.items.index(waiting.item)
+            ranking.credits.append(Credit(waiting.time, waiting.id, slot, waiting.reward))
+        self._counts.interactions += 1
+
+    def _after_window(self, waiting: Waiting) -> RefusedError:
+        return RefusedError(
+            "after-window",
+            f"interaction with ranking {waiting.ranking!r} after its attribution window of "
+            f"{_span(self._rules.window)}",
+        )
+
+    def _without_ranking(self, waiting: Waiting) -> RefusedError:
+        return RefusedError(
+            "no-ranking",
+            f"interaction without its ranking: no {waiting.ranking!r} of this user within the "
+            f"attribution window of {_span(self._rules.window)}",
+        )
+
+    # --- closing and forgetting
+
+    def _shut(self, name: str, now: int) -> None:
+        """Close a user's rankings whose window has passed, and bury what waited in vain."""
+        user = self._shard.user(name)
+        self._shard.keep(name)
+        window = self._rules.window
+        for ranking in [r for r in user.open.values() if r.time + window <= now]:
+            del user.open[ranking.id]
+            self._batch.closed.append(Closed(name, ranking, self._rewards(ranking)))
+        for waiting in [w for w in user.waiting if w.time + window <= now]:
+            user.waiting.remove(waiting)
+            self._counts.waiting -= 1
+            self._bury_waiting("no-ranking", str(self._without_ranking(waiting)), name, waiting)
+
+    def _rewards(self, ranking: OpenRanking) -> list[float]:
+        """Return the reward of every slot, as float32 holds it."""
+        collected: list[list[float]] = [[] for _ in ranking.items]
+        for credit in sorted(ranking.credits):
+            collected[credit.slot].append(credit.reward)
+        return [
+            float(
+                np.float32(
+                    self._rules.aggregate(rewards) if rewards else self._rules.default_reward
+                )
+            )
+            for rewards in collected
+        ]
+
+    def _bury_waiting(self, kind: str, reason: str, name: str, waiting: Waiting) -> None:
+        self._counts.bury(kind)
+        self._batch.letters.append(
+            DeadLetter(
+                kind=kind,
+                reason=reason,
+                topic=self._topic,
+                partition=self._shard.partition,
+                offset=waiting.offset,
+                timestamp=waiting.timestamp,
+                key=name.encode(),
+                value=waiting.raw,
+                size=waiting.raw_size,
+            )
+        )
+
+    def _forget(self, user: UserState, now: int) -> None:
+        """Let go of events past the horizon and of decisions that have expired."""
+        limit = now - self._rules.horizon
+        user.remembered = {mark: time for mark, time in user.remembered.items() if time >= limit}
+        user.issued = [issued for issued in user.issued if issued.expires > now]
+
+    def _schedule(self, name: str, user: UserState) -> None:
+        """Have a user looked at when the next thing of theirs falls due."""
+        times = [ranking.time + self._rules.window for ranking in user.open.values()]
+        times += [waiting.time + self._rules.window for waiting in user.waiting]
+        if user.remembered:
+            times.append(max(user.remembered.values()) + self._rules.horizon + 1)
+        if times:
+            self._shard.schedule(min(times), name)
+
+
+def _waiting(event: InteractionEvent, time: int, reward: float | None, record: Record) -> Waiting:
+    raw = record.value or b""
+    return Waiting(
+        id=event.id,
+        time=time,
+        ranking=event.ranking,
+        item=event.item,
+        reward=reward,
+        offset=record.offset,
+        timestamp=record.timestamp,
+        raw=raw[:KEPT_BYTES],
+        raw_size=len(raw),
+    )
+
+
+def _mark(kind: type, name: str) -> int:
+    """Return what an event is remembered by."""
+    return key_of(f"{kind.__name__}:{name}")
+
+
+def _span(milliseconds: int) -> str:
+    """Return a length of time for people."""
+    return str(timedelta(seconds=milliseconds // 1000))

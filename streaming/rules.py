@@ -1,0 +1,113 @@
+"""What the join goes by and what a user may take up: plain options, checked when they are given."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from agents.api import RecloopError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+MINUTE = 60_000
+DAY = 24 * 60 * MINUTE
+
+_AGGREGATIONS: dict[str, Callable[[list[float]], float]] = {
+    "first": lambda rewards: rewards[0],
+    "sum": math.fsum,
+    "mean": lambda rewards: math.fsum(rewards) / len(rewards),
+    "max": max,
+}
+
+
+class RuleError(RecloopError, ValueError):
+    """Rules of the join that cannot be followed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the join goes by. Times are event times, in milliseconds.
+
+    Parameters
+    ----------
+    window : int
+        How long after it was shown a ranking collects interactions.
+    lateness : int
+        How far behind the newest time that is believed an event may come and still be in time.
+    horizon : int
+        How long events are remembered, so that a second delivery is known as one.
+    quorum : int
+        How many events must claim a time before it is believed.
+    max_ahead : int
+        How far ahead of its production an event's time may be.
+    rewards : mapping of str to float
+        What one interaction of a type is worth, times its value. Types that are not named are
+        known but worth nothing, and do not take part in the aggregation.
+    aggregation : str
+        How the rewards of a slot's interactions make one: first, sum, mean or max.
+    default_reward : float
+        The reward of a slot without rewarded interactions.
+
+    Raises
+    ------
+    RuleError
+        If they contradict themselves.
+    """
+
+    window: int = 30 * MINUTE
+    lateness: int = MINUTE
+    horizon: int = 120 * MINUTE
+    quorum: int = 3
+    max_ahead: int = DAY
+    rewards: Mapping[str, float] = field(default_factory=lambda: {"click": 1.0})
+    aggregation: str = "max"
+    default_reward: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.window < 1 or self.quorum < 1 or min(self.lateness, self.max_ahead) < 0:
+            raise RuleError(
+                "window and quorum must be at least 1, lateness and max_ahead at least 0, not "
+                f"{self.window}, {self.quorum}, {self.lateness} and {self.max_ahead}"
+            )
+        if self.horizon < self.window:
+            raise RuleError(
+                f"events must be remembered for the attribution window of {self.window} ms at "
+                f"least, but the horizon is {self.horizon} ms"
+            )
+        if self.aggregation not in _AGGREGATIONS:
+            raise RuleError(
+                f"unknown aggregation {self.aggregation!r}: there are {', '.join(_AGGREGATIONS)}"
+            )
+        if not all(map(math.isfinite, [*self.rewards.values(), self.default_reward])):
+            raise RuleError("rewards must be finite numbers")
+
+    def aggregate(self, rewards: list[float]) -> float:
+        """Return the reward that the rewards of some interactions make, in event-time order."""
+        return _AGGREGATIONS[self.aggregation](rewards)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one user may take up, so that memory and messages stay bounded.
+
+    Parameters
+    ----------
+    event_bytes : int
+        The largest event.
+    user_bytes : int
+        About how large a user's state may grow; events that would exceed it are refused.
+    slots : int
+        The longest ranking.
+    credits : int
+        How many rewarded interactions a ranking collects.
+    issued : int
+        How many recent decisions a user's rankings may refer to.
+    """
+
+    event_bytes: int = 1 << 20
+    user_bytes: int = 1 << 20
+    slots: int = 100
+    credits: int = 1000
+    issued: int = 8

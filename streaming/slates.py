@@ -1,0 +1,181 @@
+"""Rankings and requests read against the catalogue of the moment: the features at both ends.
+
+What a ranking event leaves out (context, probabilities, which policy) is looked up in what was
+issued to its user; what nobody knows is left open, never guessed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from agents.api import RecloopError, Requests
+from agents.streams import derive
+from streaming.names import key_named, name_of
+from streaming.state import OpenRanking
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agents.api import Catalogue
+    from streaming.events import Field, RankingEvent
+    from streaming.features import Schema
+    from streaming.state import Issued, UserState
+
+UNKNOWN_POLICY = "unknown"
+"""What a ranking's policy is called if nobody said."""
+
+
+class RefusedError(RecloopError):
+    """A valid event that cannot be used; the message is the dead letter's reason.
+
+    Parameters
+    ----------
+    kind : str
+        The reason in a word, to count by.
+    reason : str
+    """
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
+class Slates:
+    """What slates are made of at the moment: items, and the features of whoever asks.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+        With names.
+    schema : Schema
+        The features of users and situations.
+    slate_size : int
+        How many items a decision of ours shows.
+    """
+
+    def __init__(self, catalogue: Catalogue, schema: Schema, slate_size: int) -> None:
+        self.catalogue = catalogue
+        self.fingerprint = name_of(catalogue.fingerprint())
+        self._names: tuple[str, ...] = catalogue.names or ()
+        self._rows = {name: row for row, name in enumerate(self._names)}
+        self._open = np.flatnonzero(catalogue.available)
+        self._schema = schema
+        self._slate_size = slate_size
+
+    def __len__(self) -> int:
+        """Return how many items can be shown."""
+        return len(self._open)
+
+    def unknown(self, event: RankingEvent) -> str | None:
+        """Return the first item of a ranking that is not in the catalogue."""
+        return next((item.id for item in event.items if item.id not in self._rows), None)
+
+    def opened(self, event: RankingEvent, user: UserState) -> OpenRanking:
+        """Return a ranking as shown, completed by what was issued to its user.
+
+        Raises
+        ------
+        RefusedError
+            If an item is not in the catalogue.
+        BadEventError
+            If a field is not as declared.
+        """
+        unknown = self.unknown(event)
+        if unknown is not None:
+            raise RefusedError(
+                "unknown-item", f"item {unknown!r} is not in the catalogue: announce it on `items`"
+            )
+        items = [item.id for item in event.items]
+        issued = _issued(event, items, user)
+        if issued is None:
+            return self._foreign(event, items, user)
+        return OpenRanking(
+            id=event.id,
+            time=event.time,
+            session=event.session,
+            key=issued.key,
+            context=issued.context,
+            items=items,
+            features=self._features(items),
+            positions=list(range(len(items))),
+            propensities=issued.propensities[: len(items)],
+            seen=[item.seen for item in event.items],
+            policy=issued.policy,
+            version=issued.version,
+            candidates=issued.candidates,
+        )
+
+    def _foreign(self, event: RankingEvent, items: list[str], user: UserState) -> OpenRanking:
+        """Open a ranking that somebody else decided.
+
+        Whoever states the probabilities of a slate is taken to have chosen from the catalogue.
+        """
+        stated = [item.propensity for item in event.items if item.propensity is not None]
+        complete = len(stated) == len(items)
+        return OpenRanking(
+            id=event.id,
+            time=event.time,
+            session=event.session,
+            key=key_named(event.id),
+            context=self.context([*user.fields, *event.fields]),
+            items=items,
+            features=self._features(items),
+            positions=[
+                slot if item.position is None else item.position
+                for slot, item in enumerate(event.items)
+            ],
+            propensities=stated if complete else None,
+            seen=[item.seen for item in event.items],
+            policy=event.policy or UNKNOWN_POLICY,
+            version=event.version,
+            candidates=self.fingerprint if complete else None,
+        )
+
+    def context(self, fields: Sequence[Field]) -> bytes:
+        """Return the context that fields make, of two alike the later: float32 [D], as bytes.
+
+        Raises
+        ------
+        BadEventError
+            If a field is not as declared.
+        """
+        return self._schema.encode(fields).tobytes()
+
+    def _features(self, items: list[str]) -> bytes:
+        return self.catalogue.features[[self._rows[item] for item in items]].tobytes()
+
+    def requests(
+        self, names: Sequence[str], users: Sequence[UserState], times: Sequence[int]
+    ) -> Requests:
+        """Return the next request of every user: key, context and all that is available."""
+        keys = np.array([key_named(name) for name in names], dtype=np.uint64)
+        ordinals = np.array([user.rankings for user in users], dtype=np.uint64)
+        width = self._schema.width
+        context = np.frombuffer(
+            b"".join(self.context(user.fields) for user in users), dtype=np.float32
+        )
+        return Requests(
+            keys=derive(keys, ordinals),
+            users=keys,
+            context=context.reshape(len(users), width).copy(),
+            candidates=np.tile(self._open, (len(users), 1)),
+            items=self.catalogue,
+            positions=np.tile(np.arange(self._slate_size), (len(users), 1)),
+            time=np.array(times, dtype=np.int64),
+        )
+
+    def names(self, slate: Sequence[int]) -> list[str]:
+        """Return the names of a slate's items."""
+        return [self._names[row] for row in slate]
+
+
+def _issued(event: RankingEvent, items: list[str], user: UserState) -> Issued | None:
+    """Return the decision that a ranking shows, whole or its first slots, in time."""
+    wanted = event.decision or event.id
+    for issued in user.issued:
+        if issued.id == wanted:
+            fits = items == issued.items[: len(items)] and event.time < issued.expires
+            return issued if fits else None
+    return None

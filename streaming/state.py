@@ -1,0 +1,260 @@
+"""What the loop knows of every user and every partition of feedback, and how a batch changes it.
+
+The state of a user is one value: plain structs, encoded with msgpack, the same bytes in memory and
+on the changelog. A batch works on decoded copies (`Shard.user`) and what it changed becomes the
+live state only when `Shard.promote` is called, after the commit; so there is nothing to undo.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from streaming.events import Field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PARTITION_KEY = b"\xffpartition"
+"""The changelog key of a partition's own state: not UTF-8, so no user's name."""
+
+
+class Issued(msgspec.Struct, array_like=True):
+    """A decision that its user may be shown until it expires."""
+
+    id: str
+    ordinal: int
+    key: int
+    expires: int
+    context: bytes  # float32 [D]
+    items: list[str]
+    propensities: list[float]
+    policy: str
+    version: int
+    candidates: str
+
+
+class Credit(msgspec.Struct, array_like=True, order=True):
+    """A rewarded interaction with a slot; they count in the order of event time, then of id."""
+
+    time: int
+    id: str
+    slot: int
+    reward: float
+
+
+class OpenRanking(msgspec.Struct, array_like=True):
+    """A slate that was shown and whose attribution window is open."""
+
+    id: str
+    time: int
+    session: str | None
+    key: int
+    context: bytes  # float32 [D]
+    items: list[str]
+    features: bytes  # float32 [K, F]
+    positions: list[int]
+    propensities: list[float] | None
+    seen: list[bool]
+    policy: str
+    version: int
+    candidates: str | None
+    credits: list[Credit] = []
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes, without its credits."""
+        return 200 + len(self.context) + len(self.features) + sum(map(len, self.items))
+
+
+class Waiting(msgspec.Struct, array_like=True):
+    """An interaction that came before its ranking, with what a dead letter would need of it."""
+
+    id: str
+    time: int
+    ranking: str
+    item: str
+    reward: float | None
+    offset: int
+    timestamp: int
+    raw: bytes
+    raw_size: int
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes."""
+        return 100 + len(self.raw)
+
+
+class UserState(msgspec.Struct, array_like=True):
+    """All that is known of a user.
+
+    Parameters
+    ----------
+    fields : list of Field
+        What the newest user event said.
+    described : tuple of int and str
+        That event's time and id.
+    rankings : int
+        How many rankings were taken in: the ordinal of the user's next request.
+    reissues : int
+        How often the decision for the next request was made anew.
+    issued : list of Issued
+        Recent decisions, the newest last.
+    open : dict of str to OpenRanking
+        By ranking id.
+    waiting : list of Waiting
+        Interactions without their ranking.
+    remembered : dict of int to int
+        The time of every recent event, by the hash of its id: what makes a duplicate known.
+    """
+
+    fields: list[Field] = []
+    described: tuple[int, str] = (-1, "")
+    rankings: int = 0
+    reissues: int = 0
+    issued: list[Issued] = []
+    open: dict[str, OpenRanking] = {}
+    waiting: list[Waiting] = []
+    remembered: dict[int, int] = {}
+
+    @property
+    def current(self) -> Issued | None:
+        """The decision for the user's next request, if it was made."""
+        newest = self.issued[-1] if self.issued else None
+        return newest if newest is not None and newest.ordinal == self.rankings else None
+
+
+class Counts(msgspec.Struct):
+    """What happened to every event of a partition since it began.
+
+    An event that was read is in exactly one of `users`, `rankings`, `interactions`, `duplicates`,
+    `dead` or `waiting`.
+    """
+
+    users: int = 0
+    rankings: int = 0
+    interactions: int = 0
+    duplicates: int = 0
+    waiting: int = 0
+    dead: dict[str, int] = {}
+    outcomes: int = 0
+    decisions: int = 0
+
+    def bury(self, kind: str) -> None:
+        """Count a dead letter."""
+        self.dead[kind] = self.dead.get(kind, 0) + 1
+
+    @property
+    def events(self) -> int:
+        """How many events were read."""
+        taken = self.users + self.rankings + self.interactions
+        return taken + self.duplicates + self.waiting + sum(self.dead.values())
+
+
+class PartitionState(msgspec.Struct):
+    """What is known of a partition as a whole.
+
+    Parameters
+    ----------
+    features : str
+        The declaration of features that its contexts were made by.
+    newest : list of int
+        What its `Watermark` remembers.
+    counts : Counts
+    """
+
+    features: str
+    newest: list[int] = []
+    counts: Counts = msgspec.field(default_factory=Counts)
+
+
+_users: msgspec.msgpack.Decoder[UserState] = msgspec.msgpack.Decoder(UserState)
+_partitions: msgspec.msgpack.Decoder[PartitionState] = msgspec.msgpack.Decoder(PartitionState)
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Shard:
+    """The state of one partition, live and as the batch at hand is about to change it.
+
+    Parameters
+    ----------
+    partition : int
+    features : str
+        The declaration of features that contexts are made by.
+    """
+
+    def __init__(self, partition: int, features: str) -> None:
+        self.partition = partition
+        self.state = PartitionState(features)
+        self.live: dict[str, bytes] = {}
+        self._drafts: dict[str, UserState] = {}
+        self._sizes: dict[str, int] = {}  # of those whom the batch changes
+        self._due: list[tuple[int, str]] = []
+        self._scheduled: dict[str, int] = {}
+
+    def user(self, name: str) -> UserState:
+        """Return the batch's copy of a user's state, a new one for a new user."""
+        draft = self._drafts.get(name)
+        if draft is None:
+            known = self.live.get(name)
+            draft = self._drafts[name] = UserState() if known is None else _users.decode(known)
+        return draft
+
+    def keep(self, name: str, growth: int = 0, limit: int | None = None) -> bool:
+        """Count a user among those whom the batch changes, and grows by so many bytes.
+
+        Returns
+        -------
+        bool
+            False, and nothing is counted, if the user's state would grow beyond the limit.
+        """
+        size = self._sizes.get(name, len(self.live.get(name, b""))) + growth
+        if limit is not None and size > limit:
+            return False
+        self._sizes[name] = size
+        return True
+
+    def changed(self) -> list[tuple[str, UserState]]:
+        """Return the users whom the batch changes."""
+        return [(name, self._drafts[name]) for name in self._sizes]
+
+    def users(self) -> Iterator[tuple[str, UserState]]:
+        """Return all users as they live."""
+        return ((name, _users.decode(value)) for name, value in self.live.items())
+
+    def schedule(self, time: int, name: str) -> None:
+        """Have `due` name a user once the watermark has reached a time."""
+        if time < self._scheduled.get(name, time + 1):
+            self._scheduled[name] = time
+            heappush(self._due, (time, name))
+
+    def due(self, watermark: int) -> Iterator[str]:
+        """Return the users who were scheduled for now or earlier, each once."""
+        while self._due and self._due[0][0] <= watermark:
+            time, name = heappop(self._due)
+            if self._scheduled.get(name) == time:
+                del self._scheduled[name]
+                yield name
+
+    def changes(self) -> dict[bytes, bytes]:
+        """Return what the batch changed, as records of the changelog: key to value."""
+        changed = {name.encode(): _encode(user) for name, user in self.changed()}
+        changed[PARTITION_KEY] = _encode(self.state)
+        return changed
+
+    def promote(self, changed: dict[bytes, bytes]) -> None:
+        """Make the batch's changes the live state: called after the commit."""
+        self.live.update(
+            (key.decode(), value) for key, value in changed.items() if key != PARTITION_KEY
+        )
+        self._drafts.clear()
+        self._sizes.clear()
+
+    def restore(self, changelog: dict[bytes, bytes]) -> None:
+        """Take over the latest record of every key of the changelog."""
+        if PARTITION_KEY in changelog:
+            self.state = _partitions.decode(changelog[PARTITION_KEY])
+        self.promote(changelog)
