@@ -14,6 +14,7 @@ committed by the transactions.
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from contextlib import contextmanager
 from threading import Lock
@@ -37,6 +38,7 @@ from streaming.transport.api import (
     policy_of,
 )
 from streaming.transport.base import BaseProducer
+from streaming.transport.finished_aborts import careful
 from streaming.transport.properties import ClientProperties, servers_of
 from streaming.transport.watchdog import Watchdog
 
@@ -54,6 +56,7 @@ HANGING = 120.0
 
 _LARGEST_REQUEST = 2**31 - 1
 _TRANSACTIONAL_LINGER_MS = 20
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.0005, 0.004
 _FENCED = (
     kafka_errors.ProducerFencedError,
     kafka_errors.InvalidProducerEpochError,
@@ -269,13 +272,25 @@ class KafkaPythonConsumer:
         self.client = client
         self._addresses = [KafkaTopicPartition(*address) for address in addresses]
         self._timeout_ms = timeout_ms
+        client._fetcher.PartitionRecords = careful(client._fetcher.PartitionRecords)
         client.assign(self._addresses)
         self.seek(self.committed())
 
     def poll(self, max_records: int, timeout: float) -> list[Record]:
-        """Return up to `max_records` records, waiting at most `timeout` seconds for the first."""
+        """Return up to `max_records` records, waiting at most `timeout` seconds for the first.
+
+        The waiting is done here and not in the client, which asks again as soon as it is answered:
+        a broker that answers an empty fetch at once, as the embedded one does, would keep both of
+        them busy with hundreds of empty fetches a second.
+        """
+        deadline, pause = time.monotonic() + timeout, _SHORTEST_PAUSE
         with _translated("reading"):
-            batches = self.client.poll(timeout_ms=int(timeout * 1000), max_records=max_records)
+            while not (batches := self.client.poll(timeout_ms=0, max_records=max_records)):
+                remaining = deadline - time.monotonic()
+                if remaining <= 0.0:
+                    break
+                time.sleep(min(pause, remaining))
+                pause = min(2.0 * pause, _LONGEST_PAUSE)
         return [
             Record(r.topic, r.partition, r.offset, r.key, r.value, r.timestamp)
             for batch in batches.values()
