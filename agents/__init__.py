@@ -1,1 +1,141 @@
-"""Policies: they decide, learn, and know their own probabilities."""
+"""Policies: they decide, learn, and know their own probabilities.
+
+Names are loaded when they are first used, so that `agents.api` alone stays light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agents.api import (
+        PAD,
+        Catalogue,
+        Decisions,
+        Outcomes,
+        Policy,
+        RecloopError,
+        Requests,
+        ShapeError,
+        key_of,
+        keys_of,
+    )
+    from agents.checks import PolicyCheckError, check_policy
+    from agents.explore import Explore
+    from agents.features import candidate_features, features_at, joint, joint_width, weigh
+    from agents.lessons import LessonError, Lessons, lessons_of
+    from agents.linear import LinTS, LinUCB
+    from agents.options import OptionError, StateError
+    from agents.registry import (
+        Spec,
+        UnknownPolicyError,
+        describe,
+        from_spec,
+        load_policy,
+        make,
+        names,
+        register,
+    )
+    from agents.simple import EpsilonGreedy, Popular, Uniform
+    from agents.slots import ScorePolicy, SlotPolicy, first_slot
+    from agents.squarecb import SquareCB
+
+__all__ = [
+    "PAD",
+    "Catalogue",
+    "Decisions",
+    "EpsilonGreedy",
+    "Explore",
+    "LessonError",
+    "Lessons",
+    "LinTS",
+    "LinUCB",
+    "OptionError",
+    "Outcomes",
+    "Policy",
+    "PolicyCheckError",
+    "Popular",
+    "RecloopError",
+    "Requests",
+    "ScorePolicy",
+    "ShapeError",
+    "SlotPolicy",
+    "Spec",
+    "SquareCB",
+    "StateError",
+    "Uniform",
+    "UnknownPolicyError",
+    "candidate_features",
+    "check_policy",
+    "describe",
+    "features_at",
+    "first_slot",
+    "from_spec",
+    "joint",
+    "joint_width",
+    "key_of",
+    "keys_of",
+    "lessons_of",
+    "load_policy",
+    "make",
+    "names",
+    "register",
+    "weigh",
+]
+
+_HOME = {
+    "PAD": "api",
+    "Catalogue": "api",
+    "Decisions": "api",
+    "Outcomes": "api",
+    "Policy": "api",
+    "RecloopError": "api",
+    "Requests": "api",
+    "ShapeError": "api",
+    "key_of": "api",
+    "keys_of": "api",
+    "PolicyCheckError": "checks",
+    "check_policy": "checks",
+    "Explore": "explore",
+    "candidate_features": "features",
+    "features_at": "features",
+    "joint": "features",
+    "joint_width": "features",
+    "weigh": "features",
+    "LessonError": "lessons",
+    "Lessons": "lessons",
+    "lessons_of": "lessons",
+    "LinTS": "linear",
+    "LinUCB": "linear",
+    "OptionError": "options",
+    "StateError": "options",
+    "Spec": "registry",
+    "UnknownPolicyError": "registry",
+    "describe": "registry",
+    "from_spec": "registry",
+    "load_policy": "registry",
+    "make": "registry",
+    "names": "registry",
+    "register": "registry",
+    "EpsilonGreedy": "simple",
+    "Popular": "simple",
+    "Uniform": "simple",
+    "ScorePolicy": "slots",
+    "SlotPolicy": "slots",
+    "first_slot": "slots",
+    "SquareCB": "squarecb",
+}
+"""The module that each public name lives in."""
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name's module when the name is first used."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'agents' has no attribute {name!r}")
+    return getattr(import_module(f"agents.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return __all__

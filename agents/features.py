@@ -7,7 +7,7 @@ learned in one place means the same in another.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -88,22 +88,60 @@ def features_at(requests: Requests, rows: Rows) -> NDArray[np.float32]:
     return out
 
 
+def weigh(features: NDArray[np.floating[Any]], weights: Floats) -> Floats:
+    """Return the weighted sum of every feature vector: a linear score, the same in any batch.
+
+    `features @ weights` may round differently in a batch of one and of many, because BLAS picks its
+    order of summation by the shape; a decision that hangs on it would not replay.
+
+    Parameters
+    ----------
+    features : float [..., P]
+    weights : float64 [P]
+
+    Returns
+    -------
+    float64 [...]
+    """
+    table = np.ascontiguousarray(features, dtype=np.float64)
+    if weights.shape != table.shape[-1:]:
+        raise ShapeError(f"features {table.shape} cannot be weighed by weights {weights.shape}")
+    out = np.empty(table.shape[:-1])
+    flat = table.reshape(out.size, table.shape[-1])
+    _weigh(flat, np.asarray(weights, dtype=np.float64), out.reshape(-1))
+    return out
+
+
+@compiled
+def _weigh(features: Floats, weights: Floats, out: Floats) -> None:
+    for i in range(len(out)):
+        total = 0.0
+        for j in range(len(weights)):
+            total += features[i, j] * weights[j]
+        out[i] = total
+
+
+@compiled
+def joint_row(
+    context: NDArray[np.float32], item: NDArray[np.float32], interactions: bool, out: Floats
+) -> None:
+    """Fill the joint features of one request and one item: the kernel behind `joint`."""
+    D, F = len(context), len(item)
+    out[0] = 1.0
+    out[1 : 1 + F] = item
+    out[1 + F : 1 + F + D] = context
+    if interactions:
+        at = 1 + F + D
+        for i in range(D):
+            for j in range(F):
+                out[at + j] = np.float64(context[i]) * np.float64(item[j])
+            at += F
+
+
 @compiled
 def _joint(
     context: NDArray[np.float32], items: NDArray[np.float32], interactions: bool, out: Floats
 ) -> None:
-    B, M, F = items.shape
-    D = context.shape[1]
-    for b in range(B):
-        for m in range(M):
-            out[b, m, 0] = 1.0
-            for j in range(F):
-                out[b, m, 1 + j] = items[b, m, j]
-            for i in range(D):
-                out[b, m, 1 + F + i] = context[b, i]
-            if interactions:
-                at = 1 + F + D
-                for i in range(D):
-                    for j in range(F):
-                        out[b, m, at] = np.float64(context[b, i]) * np.float64(items[b, m, j])
-                        at += 1
+    for b in range(out.shape[0]):
+        for m in range(out.shape[1]):
+            joint_row(context[b], items[b, m], interactions, out[b, m])

@@ -8,23 +8,28 @@ construction. Whoever writes a policy subclasses `ScorePolicy` (scores, best fir
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
-from agents.api import PAD, Decisions
+from agents.api import PAD, Decisions, RecloopError, ShapeError
 from agents.jit import compiled
+from agents.options import entry
 from agents.streams import uniforms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from agents.api import Floats, Outcomes, Requests, Rows, State
+    from agents.api import Floats, Outcomes, Policy, Requests, Rows, State
 
 View = TypeVar("View")
 
 CHOICE = 1
 """The stream purpose that slots are drawn from; policies with draws of their own use others."""
+
+
+class ScoreError(RecloopError, ValueError):
+    """Scores that nothing can be chosen by."""
 
 
 class SlotPolicy(ABC, Generic[View]):
@@ -39,11 +44,13 @@ class SlotPolicy(ABC, Generic[View]):
         The root of the policy's randomness, with the request keys.
     """
 
-    name: ClassVar[str]
+    name: str
+    seed: int = 0
+    version: int = 0
+    """How many outcomes it has learned from."""
 
     def __init__(self, *, seed: int = 0) -> None:
         self.seed = seed
-        self.version = 0
 
     @abstractmethod
     def prepare(self, requests: Requests) -> View:
@@ -74,23 +81,36 @@ class SlotPolicy(ABC, Generic[View]):
         slates = np.full(draws.shape, PAD, dtype=np.int64)
         propensities = np.ones(draws.shape)
         for k in range(requests.slate_size):
-            _draw(
-                self.slot(view, open_), draws, k, requests.candidates, open_, slates, propensities
-            )
+            chances = self._chances(view, open_)
+            _draw(chances, draws, k, requests.candidates, open_, slates, propensities)
         versions = np.full(len(requests), self.version, dtype=np.int64)
         return Decisions(slates, propensities, versions, self.name)
 
     def propensities(self, requests: Requests, slates: Rows) -> Floats:
         """Return the probability of each slot's item given those before; see `Policy`."""
+        if slates.shape != requests.positions.shape:
+            raise ShapeError(
+                f"{len(requests)} requests for {requests.slate_size} slots cannot have been "
+                f"answered by slates {slates.shape}"
+            )
         view, open_ = self.prepare(requests), requests.candidates != PAD
         stated = np.ones(slates.shape)
         for k in range(slates.shape[1]):
-            _state(self.slot(view, open_), slates, k, requests.candidates, open_, stated)
+            _state(self._chances(view, open_), slates, k, requests.candidates, open_, stated)
         return stated
 
     def distribution(self, requests: Requests) -> Floats:
         """Return how likely each candidate is for the first slot: float64 [B, M]."""
-        return self.slot(self.prepare(requests), requests.candidates != PAD)
+        return self._chances(self.prepare(requests), requests.candidates != PAD)
+
+    def _chances(self, view: View, open_: NDArray[np.bool_]) -> Floats:
+        """Return `slot`'s answer, once its shape is sure: kernels do not check their bounds."""
+        chances = self.slot(view, open_)
+        if chances.shape != open_.shape:
+            raise ShapeError(
+                f"{type(self).__name__}.slot answered {chances.shape} for candidates {open_.shape}"
+            )
+        return chances
 
     def update(self, outcomes: Outcomes) -> None:
         """Count the outcomes learned from; a subclass that learns extends this."""
@@ -102,7 +122,7 @@ class SlotPolicy(ABC, Generic[View]):
 
     def load_state_dict(self, state: State) -> None:
         """Take over a state; a subclass that learns extends this."""
-        self.version = int(state["version"])
+        self.version = int(entry(state, "version", np.int64, ()))
 
 
 class ScorePolicy(SlotPolicy["Floats"]):
@@ -139,10 +159,35 @@ def greedy(scores: Floats, open_: NDArray[np.bool_], epsilon: float = 0.0) -> Fl
     Returns
     -------
     float64 [B, M]
+
+    Raises
+    ------
+    ScoreError
+        If the scores are not [B, M], or an open candidate's score is not a number.
     """
     out = np.zeros(open_.shape)
-    _greedy(np.ascontiguousarray(scores, dtype=np.float64), open_, epsilon, out)
+    _greedy(checked(scores, open_), open_, epsilon, out)
     return out
+
+
+def checked(scores: Floats, open_: NDArray[np.bool_]) -> Floats:
+    """Return the scores of candidates as contiguous float64 [B, M]; see `greedy` for its errors."""
+    if np.shape(scores) != open_.shape:
+        raise ScoreError(f"scores must be {open_.shape}, as the candidates, not {np.shape(scores)}")
+    table = np.ascontiguousarray(scores, dtype=np.float64)
+    row = _unscored(table, open_)
+    if row >= 0:
+        raise ScoreError(f"a candidate of request {row} of the batch scored NaN")
+    return table
+
+
+@compiled
+def _unscored(scores: Floats, open_: NDArray[np.bool_]) -> int:
+    for b in range(scores.shape[0]):
+        for j in range(scores.shape[1]):
+            if open_[b, j] and np.isnan(scores[b, j]):
+                return b
+    return -1
 
 
 @compiled
@@ -207,3 +252,36 @@ def _state(
                 stated[b, k] = chances[b, j]
                 open_[b, j] = False
                 break
+
+
+FIRST_CHUNK = 1 << 20
+"""How many candidates, pads included, `first_slot` puts into one call of `propensities`."""
+
+
+def first_slot(policy: Policy, requests: Requests) -> Floats:
+    """Return how likely each candidate is for the first slot, whatever the policy.
+
+    Parameters
+    ----------
+    policy : Policy
+        Its `distribution` is asked where it offers one; otherwise its `propensities`, for every
+        candidate in turn, in calls of bounded size.
+    requests : Requests
+
+    Returns
+    -------
+    float64 [B, M]
+        0 for padded candidates.
+    """
+    distribution = getattr(policy, "distribution", None)
+    if distribution is not None:
+        return np.asarray(distribution(requests), dtype=np.float64)
+    out = np.zeros(requests.candidates.shape)
+    which, column = np.nonzero(requests.candidates != PAD)
+    step = max(1, FIRST_CHUNK // max(1, requests.candidates.shape[1]))
+    for start in range(0, len(which), step):
+        b, m = which[start : start + step], column[start : start + step]
+        slates = np.full((len(b), requests.slate_size), PAD, dtype=np.int64)
+        slates[:, 0] = requests.candidates[b, m]
+        out[b, m] = policy.propensities(requests.take(b), slates)[:, 0]
+    return out

@@ -1,0 +1,269 @@
+"""Linear bandits: LinUCB and linear Thompson sampling, over shared or disjoint parameters.
+
+Shared: one regression on the joint features of request and item (`agents.features`), which knows
+something of an item that it has never shown. Disjoint: one regression an item on context and bias,
+which needs no item features and starts every item from nothing. Both learn by `agents.ridge`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from agents.api import PAD
+from agents.features import joint, joint_width
+from agents.lessons import lessons_of
+from agents.options import OptionError, above, at_least, share
+from agents.posterior import sample_disjoint, sample_shared, score_disjoint, score_shared, vote
+from agents.registry import register
+from agents.ridge import Ridge
+from agents.slots import ScorePolicy, SlotPolicy
+from agents.streams import word
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from agents.api import Floats, Outcomes, Requests, Rows, State
+
+View = TypeVar("View")
+
+
+class RewardModel:
+    """A linear model of the reward, with its uncertainty.
+
+    Parameters
+    ----------
+    shared : bool
+        One regression for all items, or one an item.
+    interactions : bool
+        Whether a shared regression also sees all products of context and item features.
+    l2 : float
+        The weight of the ridge prior.
+    """
+
+    def __init__(self, shared: bool, interactions: bool, l2: float) -> None:
+        self.shared, self.interactions = shared, interactions
+        self.ridge = Ridge(above("l2", l2, 0.0))
+
+    def width(self, requests: Requests) -> int:
+        """Return P, the number of features that these requests give the regression."""
+        D, F = requests.context.shape[1], requests.items.features.shape[1]
+        P = joint_width(D, F, self.interactions) if self.shared else 1 + D
+        self.ridge.expect(P)
+        return P
+
+    def learn(self, outcomes: Outcomes) -> None:
+        """Regress the rewards of all seen slots, one by one and in their order."""
+        taught, requests = lessons_of(outcomes), outcomes.requests
+        context = requests.context[taught.request]
+        if self.shared:
+            items = requests.items.features[taught.item][:, None, :]
+            x = joint(context, items, self.interactions)[:, 0]
+            self.ridge.learn(np.zeros(len(x), dtype=np.uint64), x, taught.reward)
+        else:
+            x = np.ones((len(context), 1 + context.shape[1]))
+            x[:, 1:] = context
+            self.ridge.learn(taught.key, x, taught.reward)
+
+    def posterior(self, requests: Requests) -> tuple[Floats, Floats]:
+        """Return estimate and standard deviation (of unit noise) of every candidate's reward.
+
+        Returns
+        -------
+        mean, deviation : float64 [B, M]
+            theta' x and sqrt(x' A^-1 x); zeros for padded candidates.
+        """
+        P, ridge, candidates = self.width(requests), self.ridge, requests.candidates
+        mean, deviation = np.zeros(candidates.shape), np.zeros(candidates.shape)
+        if self.shared:
+            theta, inverse = ridge.only(P)
+            items = requests.items.features
+            score_shared(
+                requests.context,
+                items,
+                candidates,
+                self.interactions,
+                theta,
+                inverse,
+                mean,
+                deviation,
+            )
+        else:
+            arms, prior = ridge.arms.of(requests), 1.0 / ridge.l2
+            score_disjoint(
+                requests.context,
+                candidates,
+                arms,
+                prior,
+                ridge.theta,
+                ridge.inverse,
+                mean,
+                deviation,
+            )
+        return mean, deviation
+
+
+class Linear(SlotPolicy[View]):
+    """What the linear policies share: a reward model, and learning it.
+
+    Parameters
+    ----------
+    shared, interactions, l2
+        See `RewardModel`.
+    seed : int
+        The root of the policy's randomness.
+    """
+
+    def __init__(self, shared: bool, interactions: bool, l2: float, seed: int) -> None:
+        super().__init__(seed=seed)
+        self.model = RewardModel(shared, interactions, l2)
+
+    def update(self, outcomes: Outcomes) -> None:
+        """Regress the rewards of what was seen."""
+        self.model.learn(outcomes)
+        super().update(outcomes)
+
+    def state_dict(self) -> State:
+        """Return the regressions; `gram` and `moment` add up over partitions of a log."""
+        return super().state_dict() | self.model.ridge.state()
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state; see `Ridge.load`."""
+        super().load_state_dict(state)
+        self.model.ridge.load(state)
+
+
+@register("linucb")
+class LinUCB(Linear["Floats"], ScorePolicy):
+    """Shows what could be best: estimated reward plus alpha standard deviations (Li et al. 2010).
+
+    It does not choose at random: wrap it in `Explore` before learning from its logs offline.
+
+    Parameters
+    ----------
+    shared : bool
+        One regression on request and item together, or one an item on the request alone.
+    alpha : float
+        How many standard deviations optimism adds.
+    l2 : float
+        The weight of the ridge prior.
+    interactions : bool
+        Whether the shared regression also sees all products of context and item features.
+    seed : int
+        Ties are broken by it.
+    """
+
+    name = "linucb"
+
+    def __init__(
+        self,
+        *,
+        shared: bool = True,
+        alpha: float = 1.0,
+        l2: float = 1.0,
+        interactions: bool = True,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(shared, interactions, l2, seed)
+        self.alpha = at_least("alpha", alpha, 0.0)
+
+    def scores(self, requests: Requests) -> Floats:
+        """Return the upper confidence bound of every candidate: float64 [B, M]."""
+        mean, deviation = self.model.posterior(requests)
+        return mean + self.alpha * deviation
+
+
+@register("lints")
+class LinTS(Linear["Rows"]):
+    """Shows what is best in a draw from the posterior (Thompson sampling; Agrawal & Goyal 2013).
+
+    The posterior of theta is N(A^-1 b, scale^2 A^-1). `samples` draws come from the request's own
+    stream; a slot goes to each open candidate with the share of draws in which it is the best of
+    the open ones, mixed with a floor: probabilities that are exact given the request key.
+
+    Parameters
+    ----------
+    shared : bool
+        One regression on request and item together, or one an item on the request alone.
+    scale : float
+        The standard deviation of the reward's noise; more explores more.
+    samples : int
+        How many draws a request's distribution is made of.
+    floor : float
+        The share of a slot that is spread evenly over all open candidates.
+    l2 : float
+        The weight of the ridge prior.
+    interactions : bool
+        Whether the shared regression also sees all products of context and item features.
+    seed : int
+        The root of its randomness.
+    """
+
+    name = "lints"
+
+    def __init__(
+        self,
+        *,
+        shared: bool = True,
+        scale: float = 0.5,
+        samples: int = 64,
+        floor: float = 0.05,
+        l2: float = 1.0,
+        interactions: bool = True,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(shared, interactions, l2, seed)
+        if samples < 1:
+            raise OptionError(f"samples must be at least 1, not {samples}")
+        self.scale = at_least("scale", scale, 0.0)
+        self.samples, self.floor = samples, share("floor", floor)
+
+    def prepare(self, requests: Requests) -> Rows:
+        """Draw the samples.
+
+        Returns
+        -------
+        int64 [B, S, min(K, M)]
+            The best candidates of every sample, best first, `PAD` after the last. K of them are
+            enough: no more than k are closed when slot k is filled.
+        """
+        B, M = requests.candidates.shape
+        kept = max(1, min(requests.slate_size, M))
+        best = np.full((B, self.samples, kept), PAD, dtype=np.int64)
+        seed, model, ridge = word(self.seed), self.model, self.model.ridge
+        if model.shared:
+            P = model.width(requests)
+            theta, _ = ridge.only(P)
+            items = requests.items.features
+            sample_shared(
+                seed,
+                requests.keys,
+                requests.context,
+                items,
+                requests.candidates,
+                model.interactions,
+                theta,
+                ridge.factor(P),
+                self.scale,
+                best,
+            )
+        else:
+            mean, deviation = model.posterior(requests)
+            keys = requests.items.keys
+            sample_disjoint(
+                seed,
+                requests.keys,
+                keys,
+                requests.candidates,
+                mean,
+                self.scale * deviation,
+                best,
+            )
+        return best
+
+    def slot(self, view: Rows, open_: NDArray[np.bool_]) -> Floats:
+        """Return the share of samples each open candidate is the best of, mixed with the floor."""
+        out = np.zeros(open_.shape)
+        vote(view, open_, self.floor, out)
+        return out
