@@ -1,0 +1,144 @@
+"""The bootstrap in one pass: every row's resampling weights are a function of its key.
+
+A resample of n rows out of n gives every row a count that is nearly Poisson(1), independent of the
+others (Hanley & MacGibbon 2006; Chamandy et al. 2012, "Estimating uncertainty for massive data
+streams"). Here replicate r's count of a row is a function of (seed, the row's key, r) alone, so the
+replicates do not depend on chunks, order or machine, rows that share a key are resampled together,
+and two policies evaluated with one seed on one log are resampled alike: their difference is paired.
+"""
+
+from __future__ import annotations
+
+from math import exp
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from agents.jit import compiled
+from agents.streams import mix, stream, word
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from agents.api import Floats, Keys
+
+PURPOSE = np.uint64(0xB0075)
+"""The stream purpose of resampling counts."""
+
+PER_WORD = 4
+"""Counts read from one 64-bit word; the number of replicates is a multiple of it."""
+
+_WEYL = np.uint64(0x9E3779B97F4A7C15)
+_ONE, _LOW = np.uint64(1), np.uint64(0xFFFF)
+_S16, _S32, _S48 = np.uint64(16), np.uint64(32), np.uint64(48)
+
+
+def _poisson_table() -> NDArray[np.uint8]:
+    """Return the inverse distribution of Poisson(1) at 65,536 points: uint8 [65536].
+
+    Sixteen bits make every probability wrong by at most 1e-5: mean 1.0000, variance 1.0000. The
+    ratio-aware bootstrap needs no more of its counts than that.
+    """
+    chances = [exp(-1.0)]
+    for k in range(1, 12):
+        chances.append(chances[-1] / k)
+    edges = np.rint(np.cumsum(chances) * 65536)
+    return np.searchsorted(edges, np.arange(65536), side="right").astype(np.uint8)
+
+
+_TABLE = _poisson_table()
+
+
+def resample(terms: Floats, keys: Keys, seed: int, replicates: int) -> Floats:
+    """Return the resampled counts and sums of some rows.
+
+    Parameters
+    ----------
+    terms : float64 [T, B]
+    keys : uint64 [B]
+    seed : int
+    replicates : int
+        A multiple of `PER_WORD`.
+
+    Returns
+    -------
+    float64 [1 + T, replicates]
+        For every replicate: how many rows it holds, and the sum of each term over them.
+    """
+    out = np.zeros((1 + len(terms), replicates))
+    _resample(terms, keys, word(seed), _TABLE, out)
+    return out
+
+
+def studentised(
+    value: float, spread: float, replicates: Floats, spreads: Floats, level: float
+) -> tuple[float, float]:
+    """Return the bootstrap-t interval of an estimate (Efron & Tibshirani 1993, section 12.5).
+
+    Each replicate is measured in its own standard errors, so the skewness of rare rewards and heavy
+    weights is carried to the side where it belongs: with ten rewarded rounds this covers 95 % where
+    percentiles cover 89 % (docs/evaluation.md). Under clustering the spreads are off by a factor,
+    the same in the log and in its resamples: it cancels.
+
+    Parameters
+    ----------
+    value, spread : float
+        The estimate, and the standard deviation of one row's influence on it.
+    replicates, spreads : float64 [R]
+        The same in every resample. A resample without spread says nothing and is left out.
+    level : float
+        The coverage, in (0, 1).
+
+    Returns
+    -------
+    low, high : float
+        NaN if the estimate is.
+    """
+    if not np.isfinite(value):
+        return float("nan"), float("nan")
+    usable = np.isfinite(replicates) & (spreads > 0.0)
+    if spread == 0.0 or not usable.any():
+        return value, value
+    measured = (replicates[usable] - value) / spreads[usable]
+    first, last = percentile(measured, level)
+    return value - last * spread, value - first * spread
+
+
+def percentile(replicates: Floats, level: float) -> tuple[float, float]:
+    """Return the central interval of bootstrap replicates; NaN if none of them is finite.
+
+    Parameters
+    ----------
+    replicates : float64 [R]
+    level : float
+        The coverage, in (0, 1).
+    """
+    finite = replicates[np.isfinite(replicates)]
+    if not len(finite):
+        return float("nan"), float("nan")
+    low, high = np.quantile(finite, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
+    return float(low), float(high)
+
+
+@compiled
+def _resample(
+    terms: Floats, keys: Keys, seed: np.uint64, table: NDArray[np.uint8], out: Floats
+) -> None:
+    T, B = terms.shape
+    R = out.shape[1]
+    counts = np.empty(R)
+    for i in range(B):
+        start = stream(seed, keys[i], PURPOSE)
+        for j in range(R // 4):
+            bits = mix(start + (np.uint64(j) + _ONE) * _WEYL)
+            counts[4 * j] = table[bits & _LOW]
+            counts[4 * j + 1] = table[(bits >> _S16) & _LOW]
+            counts[4 * j + 2] = table[(bits >> _S32) & _LOW]
+            counts[4 * j + 3] = table[bits >> _S48]
+        for r in range(R):
+            out[0, r] += counts[r]
+        for t in range(T):
+            x = terms[t, i]
+            if x != 0.0:  # most rounds earn nothing
+                for r in range(R):
+                    out[t + 1, r] += x * counts[r]
