@@ -101,8 +101,7 @@ def load(folder: Path | str, policy: Policy | None = None) -> Policy:
         If the folder holds no policy, one of another format, or files that were changed.
     """
     folder = Path(folder)
-    manifest = _manifest(folder)
-    spec = Spec.parse(manifest.spec, manifest.seed)
+    manifest, spec = _manifest(folder), spec_in(folder)
     if policy is None:
         if spec.own:
             raise StoreError(
@@ -117,6 +116,12 @@ def load(folder: Path | str, policy: Policy | None = None) -> Policy:
     except (KeyError, ValueError, TypeError) as error:
         raise StoreError(f"{folder} holds no state of {policy.name!r}: {error}") from error
     return policy
+
+
+def spec_in(folder: Path | str) -> Spec:
+    """Return how the policy that a folder holds was built; see `load` for what can go wrong."""
+    manifest = _manifest(Path(folder))
+    return Spec.parse(manifest.spec, manifest.seed)
 
 
 def _manifest(folder: Path) -> Manifest:
