@@ -47,7 +47,8 @@ class EmbeddedBroker:
     port : int, optional
         A free one if not given.
     patience : float
-        Seconds that it has to be ready after its start, and to save its data when it is stopped.
+        Seconds that it has to be ready after its start, and to save its data when it is stopped. A
+        temporary folder's data are not worth waiting for.
     """
 
     def __init__(
@@ -100,10 +101,12 @@ class EmbeddedBroker:
     def _launch(self, binary: Path) -> bool:
         """Start the process; return whether it came up. It may lose a race for its port."""
         self.port = self._given_port or _free_port()
+        kept = self._given_dir is not None
+        guarding = (str(self._patience), "") if kept else ("0", str(self.data_dir))
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603  (our own binary)
                 [
-                    *(sys.executable, "-I", guard.__file__, str(self._patience), str(binary)),
+                    *(sys.executable, "-I", guard.__file__, *guarding, str(binary)),
                     *("start", "--only", "kafka", "--kafka-port", str(self.port)),
                     *("--host", HOST, "--data-dir", str(self.data_dir)),
                 ],
@@ -125,7 +128,7 @@ class EmbeddedBroker:
         )
 
     def stop(self) -> None:
-        """Stop it and wait until it has ended; with a temporary folder, remove that."""
+        """Stop it and wait until it has ended; a temporary folder is gone then."""
         atexit.unregister(self.stop)
         process, self._process = self._process, None
         if process is not None:
@@ -134,15 +137,14 @@ class EmbeddedBroker:
             shutil.rmtree(self.data_dir, ignore_errors=True)
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
-        """Ask the guard to stop the broker, and make sure that neither is left."""
-        if self._given_dir is not None:
-            assert process.stdin is not None
-            process.stdin.close()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(self._patience + 5.0)
+        """Let the guard stop the broker, and make sure that neither is left."""
+        assert process.stdin is not None
+        process.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(self._patience + 5.0)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.wait()
 
     def _log_tail(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,17 +19,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import FrameType
 
-LOOK_EVERY = 0.25
+LOOK_EVERY = 0.1
 """Seconds between looks at whether the command has ended by itself."""
 
 
-def guard(patience: float, command: list[str]) -> int:
+def guard(patience: float, litter: str, command: list[str]) -> int:
     """Run a command until it ends or standard input does, and return its exit code.
 
     Parameters
     ----------
     patience : float
         Seconds that the command has to end when it is asked to, before it is killed.
+    litter : str
+        A folder to remove once the command was stopped; none if empty. If it ended by itself, its
+        folder says why, to its owner.
     command : list of str
     """
     owner = os.getppid()
@@ -40,12 +44,15 @@ def guard(patience: float, command: list[str]) -> int:
             if select.select([sys.stdin], [], [], LOOK_EVERY)[0] and not os.read(0, 1):
                 break
     finally:
+        by_itself = process.poll() is not None
         process.terminate()
         try:
             process.wait(patience)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if litter and not by_itself:
+            shutil.rmtree(litter, ignore_errors=True)
     return process.returncode
 
 
@@ -54,4 +61,4 @@ def _stop(_signal: int, _frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(guard(float(sys.argv[1]), sys.argv[2:]))
+    sys.exit(guard(float(sys.argv[1]), sys.argv[2], sys.argv[3:]))

@@ -39,7 +39,7 @@ from streaming.transport.api import (
 )
 from streaming.transport.base import BaseProducer
 from streaming.transport.finished_aborts import careful
-from streaming.transport.properties import ClientProperties, servers_of
+from streaming.transport.properties import ClientProperties, reach, servers_of
 from streaming.transport.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -107,6 +107,7 @@ class KafkaPythonTransport:
         self._properties = properties or ClientProperties()
         self._watchdog = watchdog or Watchdog(HANGING)
         self._lock = Lock()
+        self._reached = False
         self._admin: Any = None
         self._partitions: dict[str, int] = {}
         self._made: list[KafkaPythonConsumer | KafkaPythonProducer] = []
@@ -128,8 +129,8 @@ class KafkaPythonTransport:
     def _describe(self, names: list[str]) -> dict[str, int]:
         """Return the numbers of partitions of those topics that exist."""
         if self._admin is None:
-            with self._reaching():
-                self._admin = KafkaAdminClient(**self._options())
+            self._reach()
+            self._admin = KafkaAdminClient(**self._options())
         found = {}
         for topic in self._admin.describe_topics(names):
             error = kafka_errors.for_code(topic["error_code"])
@@ -184,7 +185,7 @@ class KafkaPythonTransport:
             for topic in topics
             for partition in range(self.partitions(topic))
         ]
-        with _translated("starting a consumer"), self._reaching():
+        with _translated("starting a consumer"):
             client = KafkaConsumer(
                 group_id=group,
                 isolation_level="read_committed",
@@ -200,7 +201,8 @@ class KafkaPythonTransport:
 
     def producer(self, *, transactional_id: str | None = None) -> KafkaPythonProducer:
         """Return a producer; a transactional one takes its id over from the earlier holder."""
-        with _translated("starting a producer"), self._reaching():
+        self._reach()
+        with _translated("starting a producer"):
             options = self._options()
             if "compression.type" in self._properties:
                 options["compression_type"] = self._properties["compression.type"]
@@ -240,17 +242,11 @@ class KafkaPythonTransport:
             options["ssl_check_hostname"] = False
         return options
 
-    @contextmanager
-    def _reaching(self) -> Iterator[None]:
-        """Say where the cluster was looked for, if it is not there."""
-        try:
-            yield
-        except (kafka_errors.KafkaConnectionError, kafka_errors.KafkaTimeoutError) as error:
-            where, seconds = ",".join(self._servers), self._timeout_ms / 1000
-            raise TransportError(
-                f"no Kafka broker answers at {where} within {seconds:g} s: "
-                f"start one, or point --bootstrap-servers at yours ({_brief(error)})"
-            ) from None
+    def _reach(self) -> None:
+        """Look for the cluster before the first client does, which would leave sockets behind."""
+        if not self._reached:
+            reach(self._servers, self._timeout_ms / 1000)
+            self._reached = True
 
 
 class KafkaPythonConsumer:

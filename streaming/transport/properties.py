@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 import re
+import socket
+import time
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -69,6 +71,7 @@ class ClientProperties(Mapping[str, str]):
             self._take(name, _REFERENCE.sub(_referent, value))
         self._check_choice("security.protocol", _PROTOCOLS)
         self._check_choice("sasl.mechanism", _MECHANISMS)
+        self._check_complete()
 
     @classmethod
     def read(cls, path: Path) -> ClientProperties:
@@ -105,6 +108,16 @@ class ClientProperties(Mapping[str, str]):
         if value is not None and value not in choices:
             raise TransportError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
 
+    def _check_complete(self) -> None:
+        """Refuse what a client would only stumble over once it is connected."""
+        if self._values.get("security.protocol", "").startswith("SASL"):
+            for name in ("sasl.mechanism", "sasl.username", "sasl.password"):
+                if name not in self._values:
+                    raise TransportError(f"security.protocol asks for SASL: give {name} as well")
+        for name, value in self._values.items():
+            if name.startswith("ssl.") and name.endswith(".location") and not Path(value).is_file():
+                raise TransportError(f"{name}: there is no file {value}")
+
     def __getitem__(self, name: str) -> str:
         return self._values[name]
 
@@ -132,6 +145,32 @@ def servers_of(text: str) -> list[str]:
         if not re.fullmatch(r"\S+:\d{1,5}", server):
             raise TransportError(f"bootstrap servers are host:port[,host:port], not {text!r}")
     return servers
+
+
+def reach(servers: list[str], timeout: float) -> None:
+    """Wait until one of some servers takes a connection.
+
+    Raises
+    ------
+    TransportError
+        If none does within `timeout` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    reasons: dict[str, str] = {}
+    while time.monotonic() < deadline:
+        for server in servers:
+            host, _, port = server.rpartition(":")
+            try:
+                socket.create_connection((host.strip("[]"), int(port)), timeout).close()
+            except (OSError, OverflowError) as error:
+                reasons[server] = str(error)
+            else:
+                return
+        time.sleep(min(0.1, timeout))
+    raise TransportError(
+        f"no Kafka broker answers at {','.join(servers)} within {timeout:g} s: start one, or point "
+        f"--bootstrap-servers at yours ({'; '.join(sorted(set(reasons.values())))})"
+    )
 
 
 def _referent(match: re.Match[str]) -> str:
