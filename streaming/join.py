@@ -242,7 +242,7 @@ class Join:
             )
         self._counts.rankings += 1
         user.rankings += 1
-        user.reissues = 0
+        user.issues = 0
         user.open[ranking.id] = ranking
         for waiting in [w for w in user.waiting if w.ranking == ranking.id]:
             self._counts.waiting -= 1

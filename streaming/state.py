@@ -27,6 +27,7 @@ class Issued(msgspec.Struct, array_like=True):
     id: str
     ordinal: int
     key: int
+    time: int
     expires: int
     context: bytes  # float32 [D]
     items: list[str]
@@ -99,8 +100,9 @@ class UserState(msgspec.Struct, array_like=True):
         That event's time and id.
     rankings : int
         How many rankings were taken in: the ordinal of the user's next request.
-    reissues : int
-        How often the decision for the next request was made anew.
+    issues : int
+        How many decisions were issued for the next request: when the model or what is known of the
+        user changes, it is decided anew.
     issued : list of Issued
         Recent decisions, the newest last.
     open : dict of str to OpenRanking
@@ -114,7 +116,7 @@ class UserState(msgspec.Struct, array_like=True):
     fields: list[Field] = []
     described: tuple[int, str] = (-1, "")
     rankings: int = 0
-    reissues: int = 0
+    issues: int = 0
     issued: list[Issued] = []
     open: dict[str, OpenRanking] = {}
     waiting: list[Waiting] = []
@@ -131,7 +133,7 @@ class Counts(msgspec.Struct):
     """What happened to every event of a partition since it began.
 
     An event that was read is in exactly one of `users`, `rankings`, `interactions`, `duplicates`,
-    `dead` or `waiting`.
+    `dead` (by kind) or `waiting`. Refused records of `items` are counted by partition 0.
     """
 
     users: int = 0
@@ -142,6 +144,7 @@ class Counts(msgspec.Struct):
     dead: dict[str, int] = {}
     outcomes: int = 0
     decisions: int = 0
+    items: int = 0
 
     def bury(self, kind: str) -> None:
         """Count a dead letter."""
@@ -164,11 +167,14 @@ class PartitionState(msgspec.Struct):
     newest : list of int
         What its `Watermark` remembers.
     counts : Counts
+    items : int
+        Partition 0 only: up to where refused records of `items` have been buried.
     """
 
     features: str
     newest: list[int] = []
     counts: Counts = msgspec.field(default_factory=Counts)
+    items: int = 0
 
 
 _users: msgspec.msgpack.Decoder[UserState] = msgspec.msgpack.Decoder(UserState)

@@ -4,23 +4,46 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from agents.api import PAD
+from agents.features import candidate_features, features_at, joint
+from agents.slots import SlotPolicy, greedy
+from streaming.config import WorkerConfig
 from streaming.events import (
     Field,
     InteractionEvent,
+    ItemEvent,
     RankedItem,
     RankingEvent,
     UserEvent,
     encode,
 )
+from streaming.features import Schema
+from streaming.records import (
+    decode_dead_letter,
+    decode_outcome,
+    decode_recommendation,
+    outcomes_of,
+)
+from streaming.restore import read_topic
+from streaming.rules import Rules
 from streaming.slates import RefusedError
 from streaming.state import OpenRanking
 from streaming.transport.api import Record
+from streaming.transport.partitioner import partition_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
+    from agents.api import Floats, Outcomes, Requests, State
     from streaming.join import Feedback
+    from streaming.records import DeadLetter, OutcomeRecord, Recommendation
     from streaming.state import UserState
+    from streaming.transport.api import Transport
+    from streaming.worker import Worker
 
 PRODUCED = 10**12
 """When every record of the tests was produced: long after its event."""
@@ -85,3 +108,158 @@ class PlainOpener:
 
     def context(self, fields: Sequence[Field]) -> bytes:
         return b""
+
+
+class OrderPolicy(SlotPolicy["Floats"]):
+    """Epsilon-greedy on a linear model learned by gradient steps.
+
+    What it has learned hangs on the order of the outcomes to the last bit, so that a fold in
+    another order, or one that counts twice, shows.
+    """
+
+    name = "order"
+
+    def __init__(self, *, seed: int = 0) -> None:
+        super().__init__(seed=seed)
+        self.theta: Floats | None = None
+
+    def prepare(self, requests: Requests) -> Floats:
+        x = joint(requests.context, candidate_features(requests), interactions=True)
+        if self.theta is None:
+            return np.zeros(x.shape[:2])
+        scores = np.zeros(x.shape[:2])
+        for p in range(x.shape[2]):
+            scores += x[:, :, p] * self.theta[p]
+        return scores
+
+    def slot(self, view: Floats, open_: NDArray[np.bool_]) -> Floats:
+        return greedy(view, open_, 0.3)
+
+    def update(self, outcomes: Outcomes) -> None:
+        super().update(outcomes)
+        slates = outcomes.decisions.slates
+        x = joint(outcomes.requests.context, features_at(outcomes.requests, slates), True)
+        if self.theta is None:
+            self.theta = np.zeros(x.shape[2])
+        for b, k in np.argwhere(outcomes.seen & (slates != PAD)):
+            error = outcomes.rewards[b, k] - sum(
+                float(w) * float(v) for w, v in zip(self.theta, x[b, k], strict=True)
+            )
+            self.theta += 0.1 * error * x[b, k]
+
+    def state_dict(self) -> State:
+        theta = np.zeros(0) if self.theta is None else self.theta
+        return super().state_dict() | {"theta": theta}
+
+    def load_state_dict(self, state: State) -> None:
+        super().load_state_dict(state)
+        self.theta = state["theta"].copy() if len(state["theta"]) else None
+
+
+def same_state(one: State, other: State) -> bool:
+    """Return whether two states are the same bits."""
+    return one.keys() == other.keys() and all(
+        one[name].dtype == other[name].dtype
+        and one[name].shape == other[name].shape
+        and one[name].tobytes() == other[name].tobytes()
+        for name in one
+    )
+
+
+ITEMS = ("a", "b", "c", "d", "e")
+CONFIG = WorkerConfig(
+    users=Schema.parse("x, y"),
+    items=Schema.parse("f:numbers(2)"),
+    partitions=2,
+    slate_size=2,
+    snapshot_every=20,
+    rules=Rules(window=1000, lateness=100, horizon=5000, quorum=2),
+)
+TOPICS = CONFIG.topics
+
+
+class Loop:
+    """A log, and short ways to write into it and to read what came of it."""
+
+    def __init__(self, transport: Transport, config: WorkerConfig = CONFIG) -> None:
+        self.transport, self.config, self.topics = transport, config, config.topics
+        transport.ensure_topics(self.topics.specs(config.partitions))
+        self.producer = transport.producer()
+
+    def announce(self, *items: str) -> None:
+        """Announce items, each with features of its own."""
+        for place, item in enumerate(items or ITEMS):
+            event = ItemEvent(
+                id=f"item {item}",
+                timestamp=1,
+                item=item,
+                fields=[Field("f", [0.5 * place, 1.0 - 0.25 * place])],
+            )
+            self.producer.send(self.topics.items, encode(event), key=item.encode())
+        self.producer.flush()
+
+    def send(self, *events: Feedback) -> None:
+        """Send feedback."""
+        for event in events:
+            self.producer.send(self.topics.feedback, encode(event), key=event.user.encode())
+        self.producer.flush()
+
+    def raw(
+        self, value: bytes | None, key: bytes | None = b"u", partition: int | None = None
+    ) -> None:
+        """Send any bytes as feedback."""
+        self.producer.send(self.topics.feedback, value, key=key, partition=partition)
+        self.producer.flush()
+
+    def tick(self, time: int) -> None:
+        """Let event time move to here in all partitions."""
+        for partition in range(self.config.partitions):
+            name = next(
+                f"clock{n}"
+                for n in range(1000)
+                if partition_of(f"clock{n}".encode(), self.config.partitions) == partition
+            )
+            for n in range(self.config.rules.quorum):
+                self.send(user(name, f"tick {time} {n}", time + self.config.rules.lateness))
+
+    def read(self, topic: str) -> list[Record]:
+        """Return what is in a topic, as a reader of committed records sees it."""
+        return [record for records in read_topic(self.transport, topic) for record in records]
+
+    def outcomes(self) -> list[OutcomeRecord]:
+        """Return the outcomes in the order in which they were learned."""
+        found = [decode_outcome(r.value or b"") for r in self.read(self.topics.outcomes)]
+        return sorted(found, key=lambda outcome: outcome.seq)
+
+    def decisions(self) -> list[Recommendation]:
+        """Return all decisions, by user in the order in which they were made."""
+        found = [decode_recommendation(r.value or b"") for r in self.read(self.topics.decisions)]
+        return sorted(found, key=lambda decision: decision.user)
+
+    def recommended(self) -> dict[str, Recommendation]:
+        """Return the latest recommendation of every user."""
+        return {
+            decision.user: decision
+            for decision in (
+                decode_recommendation(r.value or b"")
+                for r in self.read(self.topics.recommendations)
+            )
+        }
+
+    def letters(self) -> list[DeadLetter]:
+        """Return the dead letters in order."""
+        return [decode_dead_letter(r.value or b"") for r in self.read(self.topics.dead_letters)]
+
+
+def drain(worker: Worker) -> None:
+    """Work until nothing is left to read."""
+    while worker.step():
+        pass
+
+
+def fold(outcomes: Sequence[OutcomeRecord]) -> State:
+    """Return the state of a policy that learns these outcomes one by one."""
+    policy = OrderPolicy()
+    for outcome in outcomes:
+        policy.update(outcomes_of([outcome]))
+    return policy.state_dict()

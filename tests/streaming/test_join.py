@@ -128,8 +128,10 @@ def test_interactions_after_the_window_are_buried_whenever_they_come() -> None:
 
 
 def test_an_interaction_long_before_its_ranking_is_not_its() -> None:
-    shown, click = ranking("u", "r", 1000), interaction("u", "i", 900, "r")
-    for first, second in [(shown, click), (click, shown)]:
+    shown = ranking("u", "r", 1000)
+    click = interaction("u", "i", 900, "r")
+    orders: list[tuple[Feedback, Feedback]] = [(shown, click), (click, shown)]
+    for first, second in orders:
         bench = Bench()
         bench.feed(first, second)
         assert bench.kinds == ["no-ranking"]

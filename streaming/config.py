@@ -1,0 +1,91 @@
+"""How a worker works: one frozen record, checked when it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agents.api import RecloopError
+from streaming.features import Schema
+from streaming.rules import DAY, Limits, Rules
+from streaming.topics import DEFAULT_PARTITIONS, DEFAULT_PREFIX, Topics
+
+_BYTES_PER_NUMBER = 24
+_LARGEST_OUTCOME = 1_000_000
+
+
+class ConfigError(RecloopError, ValueError):
+    """Options that a worker cannot work with."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerConfig:
+    """How a worker works.
+
+    Parameters
+    ----------
+    users, items : Schema
+        The features of users and situations, and of items.
+    prefix : str
+        What the topics' names begin with.
+    partitions : int
+        How many partitions the topics of users have.
+    group : str
+        The consumer group and, with the prefix, the transactional id.
+    slate_size : int
+        How many items are recommended.
+    ttl : int
+        How long a recommendation may be shown, in milliseconds of event time.
+    batch_size : int
+        How many records are read at once at most.
+    snapshot_every : int
+        After how many outcomes the policy's state is published.
+    seed : int
+        What the policy's randomness is rooted in; logged with every decision.
+    rules : Rules
+    limits : Limits
+
+    Raises
+    ------
+    ConfigError
+        If a number is not positive, or slates would be longer than rankings may be.
+    """
+
+    users: Schema = field(default_factory=Schema)
+    items: Schema = field(default_factory=Schema)
+    prefix: str = DEFAULT_PREFIX
+    partitions: int = DEFAULT_PARTITIONS
+    group: str = "recloop"
+    slate_size: int = 3
+    ttl: int = DAY
+    batch_size: int = 1000
+    snapshot_every: int = 5000
+    seed: int = 0
+    rules: Rules = field(default_factory=Rules)
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        for name in ("partitions", "slate_size", "ttl", "batch_size", "snapshot_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.slate_size > self.limits.slots:
+            raise ConfigError(
+                f"slates of {self.slate_size} are longer than the {self.limits.slots} items that "
+                "a ranking may show"
+            )
+
+        widest = self.limits.slots * (self.items.width + 5) + self.users.width
+        if widest * _BYTES_PER_NUMBER > _LARGEST_OUTCOME:
+            raise ConfigError(
+                f"an outcome of {self.limits.slots} slots with {self.items.width} item features "
+                "would be too large for a message: lower limits.slots"
+            )
+
+    @property
+    def topics(self) -> Topics:
+        """The names of the topics."""
+        return Topics(self.prefix)
+
+    @property
+    def features(self) -> str:
+        """The declarations that all contexts and item features of a loop are made by."""
+        return f"users {self.users}, items {self.items}"

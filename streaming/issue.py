@@ -1,0 +1,121 @@
+"""From what was decided and what has closed to the records that say so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from agents.api import PAD
+from streaming.names import name_of
+from streaming.records import OutcomeRecord, Recommendation, Slot
+from streaming.state import Issued
+
+if TYPE_CHECKING:
+    from agents.api import Decisions, Requests
+    from streaming.config import WorkerConfig
+    from streaming.join import Closed, Touch
+    from streaming.slates import Slates
+    from streaming.state import UserState
+
+
+def issue(
+    row: int,
+    requests: Requests,
+    decisions: Decisions,
+    slates: Slates,
+    user: UserState,
+    touch: Touch,
+    config: WorkerConfig,
+) -> Issued | None:
+    """Issue a decision to its user, unless it is what the user has anyway.
+
+    A user's request keeps its key until a ranking is taken in, so the decision for it is made with
+    the same random numbers however often it is made, and changes only if the model, the items or
+    the user did.
+
+    Parameters
+    ----------
+    row : int
+        Which of the decisions.
+    requests : Requests
+    decisions : Decisions
+    slates : Slates
+    user : UserState
+        Is changed.
+    touch : Touch
+    config : WorkerConfig
+
+    Returns
+    -------
+    Issued or None
+    """
+    slate = [item for item in decisions.slates[row].tolist() if item != PAD]
+    key, time = int(requests.keys[row]), int(requests.time[row])
+    issued = Issued(
+        id=f"{name_of(key)}-{user.issues}" if user.issues else name_of(key),
+        ordinal=user.rankings,
+        key=key,
+        time=time,
+        expires=time + config.ttl,
+        context=requests.context[row].tobytes(),
+        items=slates.names(slate),
+        propensities=decisions.propensities[row, : len(slate)].tolist(),
+        policy=decisions.policy,
+        version=int(decisions.versions[row]),
+        candidates=slates.fingerprint,
+    )
+    current = user.current
+    if (
+        current is not None
+        and not touch.described
+        and current.expires > time
+        and (current.items, current.propensities) == (issued.items, issued.propensities)
+    ):
+        return None
+    user.issues += 1
+    user.issued = [*user.issued, issued][-config.limits.issued :]
+    return issued
+
+
+def recommendation_of(name: str, issued: Issued, seed: int) -> Recommendation:
+    """Return what a user is told of a decision."""
+    slots = zip(issued.items, issued.propensities, strict=True)
+    return Recommendation(
+        user=name,
+        id=issued.id,
+        request=name_of(issued.key),
+        ordinal=issued.ordinal,
+        time=issued.time,
+        expires=issued.expires,
+        items=[Slot(item, chance, position) for position, (item, chance) in enumerate(slots)],
+        policy=issued.policy,
+        version=issued.version,
+        seed=seed,
+        candidates=issued.candidates,
+    )
+
+
+def outcome_of(closed: Closed, seq: int, window: int) -> OutcomeRecord:
+    """Return what came of a ranking, without the click model's predictions."""
+    ranking = closed.ranking
+    features = np.frombuffer(ranking.features, dtype=np.float32).reshape(len(ranking.items), -1)
+    return OutcomeRecord(
+        seq=seq,
+        ranking=ranking.id,
+        user=closed.user,
+        session=ranking.session,
+        request=name_of(ranking.key),
+        time=ranking.time,
+        closed=ranking.time + window,
+        context=np.frombuffer(ranking.context, dtype=np.float32).tolist(),
+        items=ranking.items,
+        features=features.tolist(),
+        positions=ranking.positions,
+        propensities=ranking.propensities,
+        rewards=closed.rewards,
+        seen=ranking.seen,
+        policy=ranking.policy,
+        version=ranking.version,
+        candidates=ranking.candidates,
+    )

@@ -1,0 +1,204 @@
+"""What the loop has learned: a policy and a click model, as one fold over outcomes.
+
+`Learner.learn` is the only way in, live and when a worker is restored, and it takes outcomes in the
+order of their `seq` without a gap. So the models of two workers that have read the same outcomes
+are the same bits, and there is nothing that only a pickle could carry.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import msgspec
+from river import drift, linear_model, metrics, preprocessing, utils
+
+from agents.api import RecloopError
+from streaming.records import outcomes_of, runs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from agents.api import Policy
+    from streaming.records import OutcomeRecord
+
+ROLLING = 5000
+"""How many of the latest slots the click model is judged by."""
+
+POINT_EVERY = 200
+"""How many outcomes make a point of the live curve."""
+
+_KEPT = 10_000
+
+_RollingROCAUC: Any = metrics.RollingROCAUC
+_ADWIN: Any = drift.ADWIN
+
+
+class GapError(RecloopError):
+    """Outcomes that do not follow each other."""
+
+
+class ClickModel(Protocol):
+    """What a River classifier offers, alone or at the end of a pipeline."""
+
+    def predict_proba_one(self, x: dict[str, float]) -> dict[Any, float]:
+        """Return the probability of each class."""
+
+    def learn_one(self, x: dict[str, float], y: bool) -> None:
+        """Learn from one example."""
+
+
+class Drift(NamedTuple):
+    """That the reward is not what it was: at which outcome, when, and what it is now."""
+
+    seq: int
+    time: int
+    reward: float
+
+
+class Point(NamedTuple):
+    """The live curve over `POINT_EVERY` outcomes.
+
+    Parameters
+    ----------
+    outcomes : int
+        How many outcomes there had been at its end.
+    time : int
+        The event time of its end, in milliseconds since the epoch.
+    slots, clicks : int
+        How many slots were seen, and how many of them rewarded.
+    reward : float
+        The mean reward of a seen slot.
+    """
+
+    outcomes: int
+    time: int
+    slots: int
+    clicks: int
+    reward: float
+
+
+def logistic_regression() -> ClickModel:
+    """Return the click model that is used if no other is given."""
+    model: ClickModel = preprocessing.StandardScaler() | linear_model.LogisticRegression()
+    return model
+
+
+class Learner:
+    """Learns from outcomes, and judges the click model by what it said beforehand.
+
+    Parameters
+    ----------
+    policy : Policy
+        Is changed. It must be as new.
+    click_model : callable
+        Returns a new River classifier of whether a slot will be rewarded; it reads the context
+        (`c0`, `c1`, ...), the item's features (`i0`, ...) and the `position`.
+
+    Attributes
+    ----------
+    learned : int
+        How many outcomes were learned from: the `seq` of the next one.
+    drifts : deque of Drift
+    curve : deque of Point
+    """
+
+    def __init__(
+        self, policy: Policy, click_model: Callable[[], ClickModel] = logistic_regression
+    ) -> None:
+        self.policy = policy
+        self.learned = 0
+        self.drifts: deque[Drift] = deque(maxlen=_KEPT)
+        self.curve: deque[Point] = deque(maxlen=_KEPT)
+        self._policy_learned = 0
+        self._clicks = click_model()
+        self._log_loss: Any = utils.Rolling(metrics.LogLoss, window_size=ROLLING)
+        self._auc: Any = _RollingROCAUC(window_size=ROLLING)
+        self._detector: Any = _ADWIN()
+        self._names: list[str] = []
+        self._slots, self._clicked, self._total = 0, 0, 0.0
+
+    @property
+    def log_loss(self) -> float:
+        """The click model's mean log-loss over the latest slots, predicted before learning."""
+        return float(self._log_loss.get()) if self._log_loss.window else float("nan")
+
+    @property
+    def auc(self) -> float:
+        """The click model's area under the ROC curve over the latest slots, if both are there."""
+        classes = {clicked for (clicked, _), _ in self._log_loss.window}
+        return float(self._auc.get()) if len(classes) == 2 else float("nan")
+
+    def skip_policy_to(self, seq: int) -> None:
+        """Take note that the policy has learned from all outcomes before this one already."""
+        self._policy_learned = seq
+
+    def learn(self, records: Sequence[OutcomeRecord]) -> list[OutcomeRecord]:
+        """Learn from outcomes, and return them with what the click model had expected.
+
+        Parameters
+        ----------
+        records : sequence of OutcomeRecord
+            The outcomes that follow those learned from, in order.
+
+        Raises
+        ------
+        GapError
+            If they do not follow; nothing was learned.
+        """
+        for place, record in enumerate(records, start=self.learned):
+            if record.seq != place:
+                what = "is missing" if record.seq > place else "comes twice"
+                raise GapError(
+                    f"outcome {min(place, record.seq)} {what}: the model is the fold of all "
+                    "outcomes and cannot be had without it"
+                )
+        for run in runs([r for r in records if r.seq >= self._policy_learned]):
+            self.policy.update(outcomes_of(run))
+        judged = [self._judge(record) for record in records]
+        self.learned += len(records)
+        return judged
+
+    def _judge(self, record: OutcomeRecord) -> OutcomeRecord:
+        """Predict each slot, then learn from those seen."""
+        examples = list(self._examples(record))
+        chances = [self._clicks.predict_proba_one(x).get(True, 0.5) for x in examples]
+        rewards = []
+        for x, chance, reward, seen in zip(
+            examples, chances, record.rewards, record.seen, strict=True
+        ):
+            if seen:
+                rewards.append(reward)
+                clicked = reward > 0.0
+                self._log_loss.update(clicked, chance)
+                self._auc.update(clicked, chance)
+                self._clicks.learn_one(x, clicked)
+        if rewards:
+            self._watch(record, rewards)
+        if (record.seq + 1) % POINT_EVERY == 0:
+            self._draw(record)
+        return msgspec.structs.replace(record, predictions=chances)
+
+    def _examples(self, record: OutcomeRecord) -> Iterator[dict[str, float]]:
+        if not self._names:
+            self._names = [f"c{i}" for i in range(len(record.context))]
+            self._names += [f"i{j}" for j in range(len(record.features[0]))] + ["position"]
+        for features, position in zip(record.features, record.positions, strict=True):
+            values = chain(record.context, features, (float(position),))
+            yield dict(zip(self._names, values, strict=True))
+
+    def _watch(self, record: OutcomeRecord, rewards: list[float]) -> None:
+        """Look for drift of the reward, and tally it for the live curve."""
+        self._detector.update(sum(rewards) / len(rewards))
+        if self._detector.drift_detected:
+            self.drifts.append(Drift(record.seq, record.closed, self._detector.estimation))
+        self._slots += len(rewards)
+        self._clicked += sum(reward > 0.0 for reward in rewards)
+        self._total += sum(rewards)
+
+    def _draw(self, record: OutcomeRecord) -> None:
+        """Add a point to the live curve."""
+        reward = self._total / self._slots if self._slots else 0.0
+        self.curve.append(Point(record.seq + 1, record.closed, self._slots, self._clicked, reward))
+        self._slots, self._clicked, self._total = 0, 0, 0.0

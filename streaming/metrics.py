@@ -1,0 +1,118 @@
+"""What a worker can say of itself: what became of every event, and where its time went.
+
+Counts are part of the committed state, so they survive every crash and count nothing twice; times
+are this process's own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from streaming.learner import Learner
+    from streaming.state import Counts
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """How many batches were worked, and the seconds spent on each of their steps."""
+
+    batches: int = 0
+    aborted: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def over(self, step: str) -> Iterator[None]:
+        """Measure a step."""
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - begun
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of a loop in figures, fit for JSON.
+
+    Parameters
+    ----------
+    events : int
+        How many records of feedback were read since the loop began. Each is in exactly one of
+        users, rankings, interactions, duplicates, dead and waiting.
+    waiting : int
+        Interactions whose ranking has not come yet.
+    dead : dict of str to int
+        Dead letters by kind.
+    items : int
+        Records of `items` that were refused; these are dead letters too.
+    outcomes, decisions : int
+        Records published.
+    log_loss, auc : float or None
+        Of the click model, over the latest slots, predicted before learning.
+    drifts : int
+        How often the reward was found to have changed.
+    click_rate : float or None
+        Rewarded slots by seen slots over the latest points of the live curve.
+    batches, aborted : int
+        Of this process.
+    seconds : dict of str to float
+        By step, of this process.
+    """
+
+    events: int
+    users: int
+    rankings: int
+    interactions: int
+    duplicates: int
+    waiting: int
+    dead: dict[str, int]
+    items: int
+    outcomes: int
+    decisions: int
+    log_loss: float | None
+    auc: float | None
+    drifts: int
+    click_rate: float | None
+    batches: int
+    aborted: int
+    seconds: dict[str, float]
+
+
+def report(counts: Iterable[Counts], learner: Learner, stopwatch: Stopwatch) -> Report:
+    """Return the figures of a worker."""
+    parts = list(counts)
+    dead: Counter[str] = Counter()
+    for part in parts:
+        dead.update(part.dead)
+    slots = sum(point.slots for point in learner.curve)
+    return Report(
+        events=sum(part.events for part in parts),
+        users=sum(part.users for part in parts),
+        rankings=sum(part.rankings for part in parts),
+        interactions=sum(part.interactions for part in parts),
+        duplicates=sum(part.duplicates for part in parts),
+        waiting=sum(part.waiting for part in parts),
+        dead=dict(sorted(dead.items())),
+        items=sum(part.items for part in parts),
+        outcomes=sum(part.outcomes for part in parts),
+        decisions=sum(part.decisions for part in parts),
+        log_loss=_finite(learner.log_loss),
+        auc=_finite(learner.auc),
+        drifts=len(learner.drifts),
+        click_rate=sum(point.clicks for point in learner.curve) / slots if slots else None,
+        batches=stopwatch.batches,
+        aborted=stopwatch.aborted,
+        seconds=dict(stopwatch.seconds),
+    )
+
+
+def _finite(value: float) -> float | None:
+    return value if abs(value) < float("inf") else None

@@ -1,0 +1,374 @@
+"""The worker over the memory bus: what goes in, what comes out, every bad input answered for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from agents.api import key_of
+from agents.streams import derive
+from streaming.config import ConfigError, WorkerConfig
+from streaming.events import Field, RankedItem, RankingEvent, encode
+from streaming.features import Schema
+from streaming.names import name_of
+from streaming.restore import RestoreError
+from streaming.rules import Limits
+from streaming.transport.memory import MemoryBus
+from streaming.transport.partitioner import partition_of
+from streaming.worker import Worker
+from tests.streaming.support import (
+    CONFIG,
+    ITEMS,
+    Loop,
+    OrderPolicy,
+    drain,
+    fold,
+    interaction,
+    ranking,
+    same_state,
+    user,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from streaming.records import Recommendation
+
+
+@pytest.fixture
+def loop() -> Loop:
+    made = Loop(MemoryBus())
+    made.announce()
+    return made
+
+
+@pytest.fixture
+def worker(loop: Loop) -> Iterator[Worker]:
+    made = Worker(loop.transport, OrderPolicy, CONFIG)
+    yield made
+    made.close()
+
+
+def request_key(name: str, ordinal: int) -> str:
+    """Return the key of a user's n-th request: the rule of the simulated worlds."""
+    keys = derive(np.array([key_of(name)], np.uint64), np.array([ordinal], np.uint64))
+    return name_of(int(keys[0]))
+
+
+def shown(recommendation: Recommendation, time: int) -> RankingEvent:
+    """Return the ranking of a client that shows a recommendation."""
+    items = [RankedItem(slot.id) for slot in recommendation.items]
+    return RankingEvent(id=recommendation.id, timestamp=time, user=recommendation.user, items=items)
+
+
+def test_a_user_who_comes_is_recommended_to_and_what_they_click_is_learned(
+    loop: Loop, worker: Worker
+) -> None:
+    loop.send(user("u", "e1", 1000, x=1.0, y=-0.5))
+    drain(worker)
+    first = loop.recommended()["u"]
+    assert first.request == request_key("u", 0)
+    assert (first.id, first.ordinal, first.time) == (first.request, 0, 1000)
+    assert first.expires == 1000 + CONFIG.ttl
+    assert len(first.items) == CONFIG.slate_size
+    assert (first.policy, first.version, first.seed) == ("order", 0, 0)
+
+    loop.send(shown(first, 1500), interaction("u", "i1", 1600, first.id, first.items[1].id))
+    drain(worker)
+    second = loop.recommended()["u"]
+    assert second.ordinal == 1
+    assert second.id == request_key("u", 1)
+    assert loop.outcomes() == []
+
+    loop.tick(2500)
+    drain(worker)
+    (outcome,) = loop.outcomes()
+    assert outcome.seq == 0
+    assert (outcome.user, outcome.ranking, outcome.request) == ("u", first.id, first.request)
+    assert (outcome.time, outcome.closed) == (1500, 2500)
+    assert outcome.context == [1.0, -0.5]
+    assert outcome.items == [slot.id for slot in first.items]
+    assert outcome.propensities == [slot.propensity for slot in first.items]
+    assert outcome.positions == [0, 1]
+    assert outcome.rewards == [0.0, 1.0]
+    assert outcome.candidates == first.candidates
+    assert len(outcome.predictions) == 2
+    rows = [ITEMS.index(item) for item in outcome.items]
+    assert outcome.features == [[0.5 * row, 1.0 - 0.25 * row] for row in rows]
+    assert same_state(worker.learner.policy.state_dict(), fold([outcome]))
+
+
+def test_who_is_touched_twice_in_a_batch_is_decided_once(loop: Loop, worker: Worker) -> None:
+    loop.send(*[user("u", f"e{n}", 1000 + n) for n in range(5)])
+    drain(worker)
+    assert [decision.id for decision in loop.decisions()] == [loop.recommended()["u"].id]
+
+
+def test_what_is_shown_next_does_not_hang_on_how_the_batches_fall() -> None:
+    events = (
+        user("u", "e", 1000, x=1.0),
+        ranking("u", "r1", 1001, "a", "b"),
+        interaction("u", "i1", 1002, "r1"),
+        ranking("u", "r2", 1003, "c", "d"),
+        interaction("u", "i2", 1004, "r1", "b"),
+    )
+    latest = []
+    for size in (1, 2, 5):
+        other = Loop(MemoryBus())
+        other.announce()
+        other.send(*events)
+        drain(Worker(other.transport, OrderPolicy, changed(batch_size=size)))
+        latest.append(other.recommended()["u"])
+    assert latest[0].ordinal == 2
+    assert {(decision.request, decision.ordinal) for decision in latest} == {(latest[0].request, 2)}
+    assert len({tuple(decision.items) for decision in latest}) == 1
+
+
+def test_an_interaction_refreshes_what_a_user_has_only_if_the_model_has_changed_its_mind(
+    loop: Loop, worker: Worker
+) -> None:
+    loop.send(user("u", "e", 1000, x=1.0))
+    drain(worker)
+    first = loop.recommended()["u"]
+    loop.send(shown(first, 1001))
+    drain(worker)
+    second = loop.recommended()["u"]
+    loop.send(interaction("u", "i", 1002, first.id, first.items[0].id))
+    drain(worker)
+    assert loop.recommended()["u"] == second
+    loop.tick(2001)
+    drain(worker)
+    loop.send(ranking("v", "r", 3000), interaction("u", "late", 1900, first.id))
+    loop.send(user("u", "again", 3000, x=1.0))
+    drain(worker)
+    third = loop.recommended()["u"]
+    assert third.request == second.request
+    assert third.id == f"{second.id}-1"
+    assert third.version == 1
+
+
+def test_a_ranking_of_somebody_else_keeps_what_it_states(loop: Loop, worker: Worker) -> None:
+    loop.send(
+        user("u", "e", 1000, x=1.0, y=2.0),
+        RankingEvent(
+            id="foreign",
+            timestamp=1001,
+            user="u",
+            items=[
+                RankedItem("c", propensity=0.25, position=4, seen=False),
+                RankedItem("a", propensity=0.5, position=2),
+            ],
+            session="s",
+            fields=[Field("y", 3.0)],
+            policy="theirs",
+            version=9,
+        ),
+        ranking("u", "silent", 1002, "a", "b"),
+    )
+    loop.tick(2002)
+    drain(worker)
+    stated, silent = loop.outcomes()
+    assert (stated.policy, stated.version, stated.session) == ("theirs", 9, "s")
+    assert (stated.propensities, stated.positions) == ([0.25, 0.5], [4, 2])
+    assert (stated.context, stated.seen) == ([1.0, 3.0], [False, True])
+    assert stated.candidates is not None
+    assert silent.propensities is None
+    assert silent.candidates is None
+    assert silent.policy == "unknown"
+    assert worker.learner.learned == 2
+
+
+def test_a_ranking_that_shows_something_else_has_no_probabilities(
+    loop: Loop, worker: Worker
+) -> None:
+    loop.send(user("u", "e", 1000))
+    drain(worker)
+    issued = loop.recommended()["u"]
+    items = [slot.id for slot in issued.items]
+    others = [item for item in ITEMS if item not in items]
+    loop.send(
+        ranking("u", issued.id, 1001, *others[:2]),
+        RankingEvent(
+            id="part", timestamp=1002, user="u", items=[RankedItem(items[0])], decision=issued.id
+        ),
+        RankingEvent(
+            id="expired",
+            timestamp=1000 + CONFIG.ttl,
+            user="u",
+            items=[RankedItem(item) for item in items],
+            decision=issued.id,
+        ),
+    )
+    loop.tick(1000 + 2 * CONFIG.ttl)
+    drain(worker)
+    stated = {outcome.ranking: outcome.propensities for outcome in loop.outcomes()}
+    assert stated == {
+        issued.id: None,
+        "part": [issued.items[0].propensity],
+        "expired": None,
+    }
+
+
+def test_users_wait_for_items_and_items_may_come_any_time_before_they_are_shown() -> None:
+    loop = Loop(MemoryBus())
+    worker = Worker(loop.transport, OrderPolicy, CONFIG)
+    loop.send(user("u", "e", 1000))
+    drain(worker)
+    assert loop.recommended() == {}
+    loop.announce("a", "b")
+    loop.send(ranking("u", "r", 1001, "a", "b"))
+    drain(worker)
+    assert {slot.id for slot in loop.recommended()["u"].items} == {"a", "b"}
+    loop.producer.send(loop.topics.items, None, key=b"a")
+    loop.send(user("u", "e2", 1002))
+    drain(worker)
+    assert [slot.id for slot in loop.recommended()["u"].items] == ["b"]
+    assert loop.letters() == []
+
+
+def test_a_touch_after_the_catalogue_grew_is_decided_over_all_of_it(
+    loop: Loop, worker: Worker
+) -> None:
+    loop.send(user("u", "e", 1000))
+    drain(worker)
+    before = loop.recommended()["u"].candidates
+    loop.announce(*ITEMS, "new")
+    loop.send(user("u", "e2", 1001))
+    drain(worker)
+    assert loop.recommended()["u"].candidates != before
+
+
+GOOD = encode(user("u", "good", 1000))
+TEN_YEARS = 10 * 365 * 86_400_000
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "words"),
+    [
+        (b"{not json", "contract", "not JSON"),
+        (b"\xff\xfe", "contract", "not"),
+        (b'{"event":"purchase","id":"1","timestamp":1,"user":"u"}', "contract", "purchase"),
+        (b'{"event":"user","id":"1","user":"u"}', "contract", "timestamp"),
+        (b'{"event":"user","id":1,"timestamp":1,"user":"u"}', "contract", "Expected `str`"),
+        (
+            b'{"event":"interaction","id":"1","timestamp":1,"user":"u","item":"a","type":"click",'
+            b'"ranking":"r","value":NaN}',
+            "contract",
+            "not JSON",
+        ),
+        (
+            b'{"event":"interaction","id":"1","timestamp":1,"user":"u","item":"a","type":"click",'
+            b'"ranking":"r","value":1e999}',
+            "contract",
+            "Number out of range",
+        ),
+        (encode(ranking("u", "r", 1000, "a", "nowhere")), "unknown-item", "'nowhere'"),
+        (encode(user("u", "1", 4_000_000_000_000)), "ahead", "ahead of when it was produced"),
+        (encode(interaction("u", "1", 1000, "never")), "no-ranking", "without its ranking"),
+        (encode(user("u", "1", 1000, x="z" * 2_000_000)), "too-large", "too large"),
+        (encode(user("u", "1", 1000, x="text")), "contract", "'x' must be a number"),
+        (encode(user("someone else", "1", 1000)), "contract", "must have the user as its key"),
+        (b'{"event":"item","id":"1","timestamp":1,"item":"a"}', "contract", "belong on"),
+        (None, "contract", "without a value"),
+    ],
+)
+def test_bad_input_becomes_a_dead_letter_and_what_is_around_it_arrives(
+    loop: Loop, worker: Worker, value: bytes | None, kind: str, words: str
+) -> None:
+    loop.send(user("u", "before", 1000))
+    place = partition_of(b"u", CONFIG.partitions)
+    loop.raw(value)
+    loop.send(user("u", "after", 1001, x=1.0), ranking("u", "r1", 1002), ranking("v", "r2", 1002))
+    loop.send(interaction("u", "i", 1003, "r1", "b"))
+    loop.tick(2100)
+    drain(worker)
+    (letter,) = loop.letters()
+    assert letter.kind == kind
+    assert words in letter.reason
+    assert (letter.topic, letter.partition, letter.offset) == (loop.topics.feedback, place, 1)
+    assert letter.size == len(value or b"")
+    assert letter.value == (value if letter.size < 500_000 else (value or b"")[:4096])
+    outcomes = {outcome.ranking: outcome.rewards for outcome in loop.outcomes()}
+    assert outcomes == {"r1": [0.0, 1.0], "r2": [0.0, 0.0]}
+    report = worker.report()
+    assert report.dead == {kind: 1}
+    assert report.events == len(loop.read(loop.topics.feedback))
+    assert (report.users, report.rankings, report.interactions) == (2 + 4, 2, 1)
+
+
+def test_a_duplicate_is_counted_and_dropped(loop: Loop, worker: Worker) -> None:
+    click = interaction("u", "i", 1001, "r")
+    loop.send(ranking("u", "r", 1000), click, click, ranking("u", "r", 1000))
+    loop.tick(2000)
+    drain(worker)
+    assert worker.report().duplicates == 2
+    assert loop.letters() == []
+    assert [outcome.rewards for outcome in loop.outcomes()] == [[1.0, 0.0]]
+
+
+def test_feedback_in_the_wrong_partition_is_refused(loop: Loop, worker: Worker) -> None:
+    for partition in range(CONFIG.partitions):
+        loop.raw(GOOD, partition=partition)
+    drain(worker)
+    (letter,) = loop.letters()
+    assert letter.partition == 1 - partition_of(b"u", CONFIG.partitions)
+    assert "murmur2" in letter.reason
+
+
+def test_bad_items_are_buried_once_and_not_again_by_the_next_worker(loop: Loop) -> None:
+    loop.producer.send(loop.topics.items, b"{", key=b"x")
+    for _ in range(2):
+        worker = Worker(loop.transport, OrderPolicy, CONFIG)
+        loop.send(user("u", "e", 1000))
+        drain(worker)
+        worker.close()
+    (letter,) = loop.letters()
+    assert (letter.kind, letter.topic) == ("item", loop.topics.items)
+    assert worker.report().items == 1
+
+
+def test_a_worker_refuses_what_it_cannot_go_on_from(loop: Loop, worker: Worker) -> None:
+    loop.send(user("u", "e", 1000))
+    drain(worker)
+    with pytest.raises(RestoreError, match="another prefix"):
+        Worker(loop.transport, OrderPolicy, changed(users=Schema.parse("x, y, z")))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"slate_size": 0}, "slate_size"),
+        ({"slate_size": 5, "limits": Limits(slots=4)}, "longer"),
+        ({"items": Schema.parse("f:numbers(1000)")}, "too large"),
+    ],
+)
+def test_options_that_cannot_work_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        WorkerConfig(**options)
+
+
+def test_the_report_is_fit_for_json(loop: Loop, worker: Worker) -> None:
+    loop.send(ranking("u", "r", 1000), interaction("u", "i", 1001, "r"))
+    loop.tick(2000)
+    drain(worker)
+    found = msgspec.json.decode(msgspec.json.encode(worker.report()))
+    assert found["rankings"] == found["interactions"] == found["outcomes"] == 1
+    assert 0.0 <= found["auc"] <= 1.0
+    assert set(found["seconds"]) == {
+        "poll",
+        "decode",
+        "join",
+        "learn",
+        "decide",
+        "publish",
+        "commit",
+    }
+
+
+def changed(**options: Any) -> WorkerConfig:
+
+    return replace(CONFIG, **options)
