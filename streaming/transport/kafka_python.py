@@ -375,18 +375,21 @@ class KafkaPythonProducer(BaseProducer):
             future = self._client.send(
                 topic, value=value, key=key, partition=partition, timestamp_ms=timestamp
             )
-            size = len(key or b"") + len(value or b"")
-            self._futures.append((future, size))
-            self._in_flight += size
-            while len(self._futures) > MAX_IN_FLIGHT or self._in_flight > MAX_IN_FLIGHT_BYTES:
-                self._settle()
+        size = len(key or b"") + len(value or b"")
+        self._futures.append((future, size))
+        self._in_flight += size
+        if len(self._futures) > MAX_IN_FLIGHT or self._in_flight > MAX_IN_FLIGHT_BYTES:
+            self._settle()
 
     def _settle(self) -> None:
-        """Wait for the oldest send, and raise what it failed with."""
-        future, size = self._futures.popleft()
-        self._in_flight -= size
-        with self._watchdog.over("a send"):
-            future.get()
+        """Wait for the older half of what is in flight, and raise what any of it failed with."""
+        with self._translated("writing"), self._watchdog.over("a send"):
+            while len(self._futures) > MAX_IN_FLIGHT // 2 or (
+                self._in_flight > MAX_IN_FLIGHT_BYTES // 2
+            ):
+                future, size = self._futures.popleft()
+                self._in_flight -= size
+                future.get()
 
     def _commit(self, offsets: Mapping[TopicPartition, int], consumer: Consumer) -> None:
         with self._translated("committing"), self._watchdog.over("a commit"):
