@@ -263,3 +263,28 @@ def fold(outcomes: Sequence[OutcomeRecord]) -> State:
     for outcome in outcomes:
         policy.update(outcomes_of([outcome]))
     return policy.state_dict()
+
+
+def story(users: int, steps: int, seed: int) -> list[Feedback]:
+    """Return what some users are shown and do, in event-time order, with things gone wrong.
+
+    Nobody waits for a recommendation: the rankings are somebody else's, so that the same story can
+    be told again whatever is recommended meanwhile.
+    """
+    rng = np.random.default_rng(seed)
+    events: list[Feedback] = [
+        user(f"u{n}", f"hello {n}", 1000, x=float(rng.normal()), y=0.5 * n) for n in range(users)
+    ]
+    for step in range(steps):
+        time = 2000 + 400 * step
+        for n in range(users):
+            items = [str(item) for item in rng.choice(ITEMS, size=2, replace=False)]
+            id_ = f"r{step}-{n}"
+            events.append(ranking(f"u{n}", id_, time, *items))
+            for k, item in enumerate(items):
+                if rng.random() < 0.4:
+                    click = interaction(f"u{n}", f"{id_}-{k}", time + 10 + k, id_, item)
+                    events += [click, click] if rng.random() < 0.2 else [click]
+            if rng.random() < 0.05:
+                events.append(interaction(f"u{n}", f"{id_} stray", time, "nowhere"))
+    return events
