@@ -8,32 +8,30 @@ folder of files, a topic that still grows, and the parts of a log on several mac
 from __future__ import annotations
 
 from itertools import combinations_with_replacement
-from typing import TYPE_CHECKING, Generic, NamedTuple
+from typing import TYPE_CHECKING, Generic
 
 import numpy as np
 
 from agents.api import RecloopError
 from agents.streams import derive
-from evaluation.bootstrap import PER_WORD, resample, studentised
+from evaluation.chunks.checks import AnyChunk, check
+from evaluation.estimators.algebra import Moments
+from evaluation.intervals.bootstrap import PER_WORD, resample, studentised
+from evaluation.intervals.sums import Compensated, Distinct
 from evaluation.report import Estimate
-from evaluation.rounds import AnyChunk, check
-from evaluation.sums import Compensated, Distinct
 from evaluation.verdict import Diagnostics, judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from agents.api import Floats
-    from evaluation.estimators import Estimator
+    from evaluation.estimators.algebra import Estimator, Readable
 
 BLOCK = 1024
 """Rows that are resampled together before their sums join the compensated ones."""
 
 SAME = 1e-9
 """Two means that differ by less than this differ by rounding."""
-
-ROUNDING = 1e-12
-"""A variance below this share of the squares it is the difference of is 0, but for rounding."""
 
 
 class Accumulator(Generic[AnyChunk]):
@@ -53,7 +51,7 @@ class Accumulator(Generic[AnyChunk]):
 
     def __init__(
         self,
-        estimators: Sequence[Estimator[AnyChunk]],
+        estimators: Sequence[Readable[AnyChunk]],
         *,
         seed: int = 0,
         replicates: int = 1000,
@@ -68,24 +66,24 @@ class Accumulator(Generic[AnyChunk]):
         self.seed, self.level = seed, level
         self.replicates = -(-replicates // PER_WORD) * PER_WORD
         self.rounds, self.rewarded = 0, 0
-        terms = [t for e in estimators for t in (*e.terms(), e.weight, e.weight.exact, e.gain)]
-        self._column = {term: at for at, term in enumerate(dict.fromkeys(terms))}
-        self._product = {pair: at for at, pair in enumerate(dict.fromkeys(self._pairs()))}
-        self._sums = Compensated((len(self._column),))
-        self._sizes = Compensated((len(self._column),))
-        self._products = Compensated((len(self._product),))
-        self._largest = np.zeros(len(self._column))
-        width = 1 + len(self._column) + len(self._product)
+        settled = [candidate for e in estimators for candidate in e.candidates]
+        again = [term for e in settled for term in (*e.terms(), e.weight.exact)]
+        self._resampled_terms = len(dict.fromkeys(again))
+        watched = [term for e in settled for term in (e.weight, e.gain)]
+        self._columns = {t: at for at, t in enumerate(dict.fromkeys([*again, *watched]))}
+        pairs = (pair for e in settled for pair in self._pairs(e))
+        self._products = {pair: at for at, pair in enumerate(dict.fromkeys(pairs))}
+        self._largest = np.zeros(len(self._columns))
+        self._sums = Compensated((3, len(self._columns)))  # of x, |x| and x^2
+        self._product_sums = Compensated((len(self._products),))
+        width = 1 + self._resampled_terms + len(self._products)
         self._resampled = Compensated((width, self.replicates))
         self._clusters = Distinct()
 
-    def _pairs(self) -> Iterator[tuple[int, int]]:
-        """Yield the columns whose products are needed: for variances, and for effective sizes."""
-        for estimator in self.estimators:
-            columns = sorted(self._column[term] for term in estimator.terms())
-            yield from combinations_with_replacement(columns, 2)
-            for term in (estimator.weight, estimator.gain):
-                yield self._column[term], self._column[term]
+    def _pairs(self, estimator: Estimator[AnyChunk]) -> Iterator[tuple[int, int]]:
+        """Yield the columns whose products make an estimator's variance."""
+        columns = sorted(self._columns[term] for term in estimator.terms())
+        yield from combinations_with_replacement(columns, 2)
 
     def add(self, chunk: AnyChunk) -> None:
         """Take in a chunk.
@@ -100,14 +98,13 @@ class Accumulator(Generic[AnyChunk]):
         check(chunk, self.rounds)
         if not len(chunk.keys):
             return
-        terms = np.stack([term(chunk) for term in self._column])
-        products = np.stack([terms[i] * terms[j] for i, j in self._product])
+        terms = np.stack([term(chunk) for term in self._columns])
+        products = np.stack([terms[i] * terms[j] for i, j in self._products])
         sizes = np.abs(terms)
-        self._sums.add(terms.sum(axis=1))
-        self._sizes.add(sizes.sum(axis=1))
-        self._products.add(products.sum(axis=1))
+        self._sums.add(np.stack([terms.sum(axis=1), sizes.sum(axis=1), (terms**2).sum(axis=1)]))
+        self._product_sums.add(products.sum(axis=1))
         np.maximum(self._largest, sizes.max(axis=1), out=self._largest)
-        both = np.concatenate([terms, products])
+        both = np.concatenate([terms[: self._resampled_terms], products])
         for start in range(0, len(chunk.keys), BLOCK):
             rows = slice(start, start + BLOCK)
             self._resampled.add(
@@ -132,8 +129,7 @@ class Accumulator(Generic[AnyChunk]):
                 "merged"
             )
         self._sums.merge(other._sums)
-        self._sizes.merge(other._sizes)
-        self._products.merge(other._products)
+        self._product_sums.merge(other._product_sums)
         np.maximum(self._largest, other._largest, out=self._largest)
         self._resampled.merge(other._resampled)
         self._clusters.merge(other._clusters)
@@ -156,84 +152,65 @@ class Accumulator(Generic[AnyChunk]):
         if not self.rounds:
             raise RecloopError("there is no round to evaluate: the log is empty")
         resampled = self._resampled.value
+        at = self._resampled_terms
         with np.errstate(divide="ignore", invalid="ignore"):
-            log = _Means(self._sums.value / self.rounds, self._products.value / self.rounds)
-            resampled = resampled[1:] / resampled[0]
-            again = _Means(resampled[: len(self._column)], resampled[len(self._column) :])
+            log = self._moments(
+                self._sums.value[0], self._product_sums.value, np.array(float(self.rounds))
+            )
+            again = self._moments(resampled[1 : 1 + at], resampled[1 + at :], resampled[0])
             return tuple(self._estimate(e, log, again, unsupported) for e in self.estimators)
 
+    def _moments(self, sums: Floats, products: Floats, rows: Floats) -> Moments[AnyChunk]:
+        return Moments(self._columns, sums / rows, self._products, products / rows, rows)
+
     def _estimate(
-        self, estimator: Estimator[AnyChunk], log: _Means, again: _Means, unsupported: float | None
+        self,
+        estimator: Readable[AnyChunk],
+        log: Moments[AnyChunk],
+        again: Moments[AnyChunk],
+        unsupported: float | None,
     ) -> Estimate:
-        value, spread = self._value(estimator, log)
-        replicates, spreads = self._value(estimator, again)
+        value, spread = estimator.read(log)
+        replicates, spreads = estimator.read(again)
         low, high = studentised(float(value), float(spread), replicates, spreads, self.level)
-        found = self._diagnose(estimator, log, again, unsupported)
+        settled = estimator.settled(log)
+        found = self._diagnose(settled, log, again, unsupported)
         return Estimate(
-            estimator.name,
+            settled.name,
             float(value),
             low,
             high,
             self.level,
-            judge(found, corrected=estimator.corrected),
+            judge(found, corrected=settled.corrected),
             found,
             replicates,
         )
 
-    def _value(self, estimator: Estimator[AnyChunk], means: _Means) -> tuple[Floats, Floats]:
-        """Return the sum of ratios, and the standard deviation of a row's influence on it.
-
-        A row sways mean(a) / mean(b) by (a - ratio * b) / mean(b): the delta method.
-        """
-        value = np.zeros(means.terms.shape[1:])
-        slopes: dict[int, Floats] = {self._column[t]: value.copy() for t in estimator.terms()}
-        for part in estimator.parts:
-            over, ratio = self._column[part.over], means.terms[self._column[part.over]]
-            if part.under is None:
-                slopes[over] += 1.0
-            else:
-                under = self._column[part.under]
-                ratio = ratio / means.terms[under]
-                slopes[over] += 1.0 / means.terms[under]
-                slopes[under] -= ratio / means.terms[under]
-            value = value + ratio
-        variance, scale = np.zeros_like(value), np.zeros_like(value)
-        for i, j in combinations_with_replacement(sorted(slopes), 2):
-            product = means.products[self._product[i, j]]
-            weight = slopes[i] * slopes[j] * (1.0 if i == j else 2.0)
-            variance += weight * (product - means.terms[i] * means.terms[j])
-            scale += np.abs(weight * product)
-        variance[variance < ROUNDING * scale] = 0.0
-        return value, np.sqrt(variance)
-
     def _diagnose(
-        self, estimator: Estimator[AnyChunk], log: _Means, again: _Means, unsupported: float | None
+        self,
+        estimator: Estimator[AnyChunk],
+        log: Moments[AnyChunk],
+        again: Moments[AnyChunk],
+        unsupported: float | None,
     ) -> Diagnostics:
-        weight = self._column[estimator.weight]
-        exact = self._column[estimator.weight.exact]
-        off = float(log.terms[exact]) - 1.0
-        error = np.nanstd(again.terms[exact])
-        sizes = self._sizes.value
+        weight, gain = self._columns[estimator.weight], self._columns[estimator.gain]
+        exact = self._columns[estimator.weight.exact]
+        off = float(log.means[exact]) - 1.0
+        error = np.nanstd(again.means[exact])
+        _, sizes, squares = self._sums.value
         return Diagnostics(
             rounds=self.rounds,
             clusters=min(self._clusters.count, self.rounds),
             rewarded=self.rewarded,
-            effective_size=self._effective(weight),
-            effective_rewarded=self._effective(self._column[estimator.gain]),
+            effective_size=_effective(sizes[weight], squares[weight]),
+            effective_rewarded=_effective(sizes[gain], squares[gain]),
             largest_share=float(self._largest[weight] / sizes[weight]) if sizes[weight] else 1.0,
             mean_weight=1.0 + off,
             mean_weight_z=0.0 if abs(off) < SAME else float(off / error),
             unsupported=unsupported,
         )
 
-    def _effective(self, column: int) -> float:
-        """Return (sum |x|)^2 / sum x^2: how many equal terms would be as informative; 0 of none."""
-        squares = self._products.value[self._product[column, column]]
-        return float(self._sizes.value[column] ** 2 / squares) if squares else 0.0
 
-
-class _Means(NamedTuple):
-    """Means of the terms, [T] or [T, R], and of the products of terms that are needed, [P, ...]."""
-
-    terms: Floats
-    products: Floats
+def _effective(sizes: float, squares: float) -> float:
+    """Return (sum |x|)^2 / sum x^2: how many equal terms would be as informative; 0 of none."""
+    return float(sizes**2 / squares) if squares else 0.0

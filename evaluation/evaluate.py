@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from agents.api import PAD, RecloopError
 from evaluation.accumulate import Accumulator
-from evaluation.estimators import named
+from evaluation.chunks.checks import check
+from evaluation.chunks.rounds import Rounds
+from evaluation.estimators.names import named
+from evaluation.estimators.single import CLUSTERS, ROBUST
 from evaluation.report import Report, report
-from evaluation.reward_models import Cluster, CrossFitted, Learner, RewardModel, keys_by
-from evaluation.rounds import Rounds, check
+from evaluation.reward_models import CrossFitted, Learner, RewardModel, Unit, keys_by
 from evaluation.support import Support
-from evaluation.targets import Target, target_of
+from evaluation.targets import Clusters, Target, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from agents.api import Floats, Outcomes, Policy
-    from evaluation.estimators import RoundEstimator
+    from evaluation.estimators.algebra import Readable
 
 Progress: TypeAlias = Callable[[str, int], None]
 """Called after every chunk with what is being done and how many rounds were done just now."""
@@ -34,9 +37,10 @@ def evaluate(
     policy: Policy | Target,
     chunks: Iterable[Outcomes],
     *,
-    estimators: Sequence[str | RoundEstimator] = ("IPS", "SNIPS", "DM", "DR"),
+    estimators: Sequence[str | Readable[Rounds]] = ("IPS", "SNIPS", "DM", "DR"),
     reward_model: RewardModel | Learner = None,
-    cluster: Cluster = "request",
+    clusters: Clusters | None = None,
+    unit: Unit = "request",
     seed: int = 0,
     replicates: int = 1000,
     level: float = 0.95,
@@ -46,16 +50,19 @@ def evaluate(
 
     Parameters
     ----------
-    policy : Policy or Distribution
+    policy : Policy or Target
         Evaluated as it stands; it does not learn on the way.
     chunks : iterable of Outcomes
         A log of slates of one slot, in chunks of any size; iterated twice where a reward model has
         to be fitted first, so that then it must be a list or another thing that can be.
     estimators : sequence of str or Estimator
+        By name, see `estimators.names`.
     reward_model : RewardModel or scikit-learn learner, optional
         What DM and DR predict rewards with. A learner is cross-fitted (see `CrossFitted`), the
         default one if there is none; a `RewardModel` is taken as it is.
-    cluster : "request" or "user"
+    clusters : Clusters, optional
+        What MIPS and OffCEM weigh in place of items.
+    unit : "request" or "user"
         What is resampled together. Where users return and differ much from each other, the rounds
         of one user are not independent evidence: then say "user".
     seed : int
@@ -71,84 +78,124 @@ def evaluate(
     SlateError
         If slates have more than one slot.
     """
+    wanted: list[Readable[Rounds]] = []
+    for estimator in estimators:
+        wanted += named([estimator]) if isinstance(estimator, str) else [estimator]
     target = target_of(policy)
-    wanted = [named([e])[0] if isinstance(e, str) else e for e in estimators]
-    model = None
+    reader = Reader(target, unit, clusters=clusters)
     if any(estimator.modelled for estimator in wanted):
-        model = _model(reward_model, chunks, cluster, seed, progress)
+        robust = any(estimator.name == "MRDR" for estimator in wanted)
+        reader = _fitted(reader, reward_model, robust, chunks, seed, progress)
     accumulator = Accumulator(wanted, seed=seed, replicates=replicates, level=level)
     support = Support()
     for outcomes in chunks:
         chances = target.chances(outcomes.requests)
-        accumulator.add(rounds_of(outcomes, target, cluster, model, chances))
+        accumulator.add(reader.read(outcomes, chances))
         support.add(outcomes.requests, outcomes.decisions.slates, chances)
         if progress:
             progress(f"evaluate {target.name}", len(outcomes))
     return report(target.name, accumulator.results(support.unsupported))
 
 
-def rounds_of(
-    outcomes: Outcomes,
-    target: Target,
-    cluster: Cluster = "request",
-    model: RewardModel | None = None,
-    chances: Floats | None = None,
-) -> Rounds:
-    """Return what the estimators see of some outcomes.
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Turns outcomes into what estimators see of them.
 
     Parameters
     ----------
-    outcomes : Outcomes
-        Slates of one slot.
     target : Target
-    cluster : "request" or "user"
+    unit : "request" or "user"
     model : RewardModel, optional
-    chances : float64 [B, M], optional
-        The target's, where they are already known.
-
-    Raises
-    ------
-    SlateError
-        If slates have more than one slot.
+    robust : RewardModel, optional
+        The model of MRDR.
+    clusters : Clusters, optional
     """
-    requests, slates = outcomes.requests, outcomes.decisions.slates
-    _one_slot(outcomes)
-    q = v = None
-    if model is not None:
-        if chances is None:
-            chances = target.chances(requests)
-        expected = np.where(
-            requests.candidates == PAD, 0.0, model.expected(requests, requests.candidates)
+
+    target: Target
+    unit: Unit = "request"
+    model: RewardModel | None = None
+    robust: RewardModel | None = None
+    clusters: Clusters | None = None
+
+    def read(self, outcomes: Outcomes, chances: Floats | None = None) -> Rounds:
+        """Return what the estimators see of some outcomes.
+
+        Parameters
+        ----------
+        outcomes : Outcomes
+            Slates of one slot.
+        chances : float64 [B, M], optional
+            The target's, where they are already known.
+
+        Raises
+        ------
+        SlateError
+            If slates have more than one slot.
+        """
+        _one_slot(outcomes)
+        requests, slates = outcomes.requests, outcomes.decisions.slates
+        rounds = Rounds(
+            reward=outcomes.rewards[:, 0].astype(np.float64),
+            logged=outcomes.decisions.propensities[:, 0],
+            target=self.target.propensities(requests, slates)[:, 0],
+            keys=keys_by(self.unit, requests),
         )
-        q = np.where(slates[:, 0] == PAD, 0.0, model.expected(requests, slates)[:, 0])
-        v = np.einsum("bm,bm->b", chances, expected)
-    return Rounds(
-        reward=outcomes.rewards[:, 0].astype(np.float64),
-        logged=outcomes.decisions.propensities[:, 0],
-        target=target.propensities(requests, slates)[:, 0],
-        keys=keys_by(cluster, requests),
-        q=q,
-        v=v,
-    )
+        if self.model is None and self.clusters is None:
+            return rounds
+        if chances is None:
+            chances = self.target.chances(requests)
+        views = {}
+        if self.model is not None:
+            rounds = _predicted(rounds, self.model, outcomes, chances)
+        if self.robust is not None:
+            views[ROBUST] = _predicted(rounds, self.robust, outcomes, chances)
+        if self.clusters is not None:
+            logging = target_of(self.clusters.logging).chances(requests)
+            views[CLUSTERS] = replace(
+                rounds,
+                logged=self.clusters.chances(requests, slates, logging),
+                target=self.clusters.chances(requests, slates, chances),
+            )
+        return replace(rounds, views=views)
 
 
-def _model(
+def _predicted(rounds: Rounds, model: RewardModel, outcomes: Outcomes, chances: Floats) -> Rounds:
+    """Return rounds with a model's predictions."""
+    requests, slates = outcomes.requests, outcomes.decisions.slates
+    expected = model.expected(requests, requests.candidates)
+    expected = np.where(requests.candidates == PAD, 0.0, expected)
+    shown = np.where(slates == PAD, 0.0, model.expected(requests, slates))
+    return replace(rounds, q=shown[:, 0], v=np.einsum("bm,bm->b", chances, expected))
+
+
+def _fitted(
+    reader: Reader,
     given: RewardModel | Learner,
+    robust: bool,
     chunks: Iterable[Outcomes],
-    cluster: Cluster,
     seed: int,
     progress: Progress | None,
-) -> RewardModel:
-    """Return the model to predict rewards with, fitted where that is still to be done."""
+) -> Reader:
+    """Return the reader with models to predict rewards, fitted where that is still to be done."""
     if hasattr(given, "expected"):
-        fitted: RewardModel = given
-        return fitted
+        return replace(reader, model=given)
     if isinstance(chunks, Iterator):
         raise RecloopError(
             "a reward model is fitted in a first pass over the log, and these chunks can be read "
             "only once: give a list of them, or a reward model that is already fitted"
         )
-    return CrossFitted(given, cluster=cluster, seed=seed).fit(_told(chunks, progress))
+
+    def weigh(outcomes: Outcomes) -> Floats:
+        target = reader.target.propensities(outcomes.requests, outcomes.decisions.slates)
+        logged = outcomes.decisions.propensities
+        return target * (1.0 - logged) / logged**2
+
+    def fresh() -> CrossFitted:
+        return CrossFitted(given, unit=reader.unit, seed=seed)
+
+    plain = fresh().fit(_told(chunks, progress))
+    second = fresh().fit(_told(chunks, progress), weigh) if robust else None
+    return replace(reader, model=plain, robust=second)
 
 
 def _told(chunks: Iterable[Outcomes], progress: Progress | None) -> Iterator[Outcomes]:

@@ -7,7 +7,7 @@ from itertools import combinations
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from evaluation.bootstrap import percentile
+from evaluation.intervals.bootstrap import percentile
 from evaluation.verdict import Diagnostics, Trust, Verdict
 
 if TYPE_CHECKING:

@@ -7,12 +7,13 @@ do not depend on the order of chunks, and all rounds of one key are in one fold.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from sklearn.base import clone, is_classifier
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from agents.api import PAD, RecloopError, ShapeError
@@ -26,13 +27,18 @@ if TYPE_CHECKING:
 
     from agents.api import Floats, Keys, Outcomes, Requests, Rows
 
+    Mask: TypeAlias = NDArray[np.bool_]
+
 Learner: TypeAlias = Any
 """A scikit-learn classifier or regressor, not yet fitted; scikit-learn ships no types."""
 
 CELLS = 1 << 22
 """How many numbers of a feature matrix are held at once while predicting: 32 MB."""
 
-Cluster: TypeAlias = Literal["request", "user"]
+Weigh: TypeAlias = Callable[["Outcomes"], "Floats"]
+"""How much every slot of some outcomes counts in a fit: float64 [B, K], at least 0."""
+
+Unit: TypeAlias = Literal["request", "user"]
 """What is resampled, and kept in one fold, together."""
 
 
@@ -59,9 +65,9 @@ class RewardModel(Protocol):
         """
 
 
-def keys_by(cluster: Cluster, requests: Requests) -> Keys:
+def keys_by(unit: Unit, requests: Requests) -> Keys:
     """Return what hangs together, uint64 [B]: the requests' own keys or those of their users."""
-    return requests.keys if cluster == "request" else requests.users
+    return requests.keys if unit == "request" else requests.users
 
 
 class CrossFitted:
@@ -75,7 +81,7 @@ class CrossFitted:
     folds : int
     interactions : bool
         Whether the products of context and item features are features too.
-    cluster : "request" or "user"
+    unit : "request" or "user"
         What is kept in one fold.
     limit : int
         How many rounds are fitted on at most. From longer logs as many are drawn, by the hashes of
@@ -89,19 +95,25 @@ class CrossFitted:
         *,
         folds: int = 5,
         interactions: bool = False,
-        cluster: Cluster = "request",
+        unit: Unit = "request",
         limit: int = 200_000,
         seed: int = 0,
     ) -> None:
         if folds < 2 or limit < folds:
             raise ModelError(f"cross-fitting needs two folds and more rounds, not {folds}, {limit}")
         self.learner, self.folds, self.interactions = learner, folds, interactions
-        self.cluster, self.limit, self.seed = cluster, limit, seed
+        self.unit, self.limit, self.seed = unit, limit, seed
         self._fitted: list[Learner] = []
         self._positions = 0
 
-    def fit(self, chunks: Iterable[Outcomes]) -> CrossFitted:
+    def fit(self, chunks: Iterable[Outcomes], weigh: Weigh | None = None) -> CrossFitted:
         """Fit the learner on every fold's other rounds, and return this model.
+
+        Parameters
+        ----------
+        chunks : iterable of Outcomes
+        weigh : callable, optional
+            How much every slot of some outcomes counts, float64 [B, K]; all alike by default.
 
         Raises
         ------
@@ -110,19 +122,20 @@ class CrossFitted:
         """
         sample = _Sample(self.limit)
         for outcomes in chunks:
-            sample.add(outcomes, self._hashes(outcomes.requests))
+            sample.add(outcomes, self._hashes(outcomes.requests), weigh)
         if sample.empty:
             raise ModelError("there is no round to fit a reward model on")
-        context, items, positions, rewards, hashes, _ = sample.drawn()
+        drawn = sample.drawn()
+        rewards, positions, hashes = drawn.rewards, drawn.positions, drawn.hashes
         learner = self.learner or _default(rewards)
         if is_classifier(learner) and not np.isin(rewards, (0.0, 1.0)).all():
             raise ModelError("a classifier can only learn rewards of 0 and 1: give a regressor")
         self._positions = int(positions.max()) + 1
-        features = self._features(context, items[:, None], positions)
+        features = self._features(drawn.context, drawn.items[:, None], positions)
+        weights = drawn.weights if weigh else None
         folds = hashes % np.uint64(self.folds)
         self._fitted = [
-            _fit(learner, features[folds != fold], rewards[folds != fold])
-            for fold in range(self.folds)
+            _fit(learner, folds != fold, features, rewards, weights) for fold in range(self.folds)
         ]
         return self
 
@@ -147,7 +160,7 @@ class CrossFitted:
         return out
 
     def _hashes(self, requests: Requests) -> Keys:
-        keys = keys_by(self.cluster, requests)
+        keys = keys_by(self.unit, requests)
         return derive(keys, np.full(len(keys), word(self.seed)))
 
     def _features(
@@ -174,7 +187,7 @@ class _Sample:
         """Whether there is nothing in it."""
         return not self._held
 
-    def add(self, outcomes: Outcomes, hashes: Keys) -> None:
+    def add(self, outcomes: Outcomes, hashes: Keys, weigh: Weigh | None) -> None:
         """Take in the shown items of some outcomes."""
         requests, slates = outcomes.requests, outcomes.decisions.slates
         b, k = np.nonzero(slates != PAD)
@@ -183,6 +196,7 @@ class _Sample:
             features_at(requests, slates)[b, k],
             requests.positions[b, k],
             outcomes.rewards[b, k].astype(np.float64),
+            weigh(outcomes)[b, k] if weigh else np.ones(len(b)),
             hashes[b],
             derive(requests.keys[b], k.astype(np.uint64)),
         )
@@ -207,12 +221,13 @@ class _Sample:
 
 
 class _Columns(NamedTuple):
-    """Shown items: who and what [n, D] and [n, F], where, with what reward, and two hashes."""
+    """Shown items: who and what [n, D] and [n, F], where, the reward and its weight, two hashes."""
 
     context: NDArray[np.float32]
     items: NDArray[np.float32]
     positions: Rows
     rewards: Floats
+    weights: Floats
     hashes: Keys
     slots: Keys
 
@@ -238,12 +253,23 @@ def _default(rewards: Floats) -> Learner:
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000) if binary else Ridge())
 
 
-def _fit(learner: Learner, features: Floats, rewards: Floats) -> Learner:
+def _fit(
+    learner: Learner, inside: Mask, features: Floats, rewards: Floats, weights: Floats | None
+) -> Learner:
+    """Return the learner fitted on the rounds inside."""
+    features, rewards = features[inside], rewards[inside]
     if not len(rewards):
         raise ModelError("the log holds too few keys to fit a reward model on other folds")
     if is_classifier(learner) and len(np.unique(rewards)) == 1:
         return _Constant(float(rewards[0]))
-    return clone(learner).fit(features, rewards)
+    if weights is None or not weights[inside].any():
+        return clone(learner).fit(features, rewards)
+    prefix = f"{learner.steps[-1][0]}__" if isinstance(learner, Pipeline) else ""
+    scaled = weights[inside] / weights[inside].mean()
+    try:
+        return clone(learner).fit(features, rewards, **{f"{prefix}sample_weight": scaled})
+    except TypeError as error:
+        raise ModelError(f"{learner} can't weigh rounds, as MRDR needs it to") from error
 
 
 def _predict(learner: Learner, features: Floats) -> Floats:

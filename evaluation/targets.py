@@ -99,3 +99,40 @@ class Distribution:
 def target_of(policy: Policy | Target) -> Target:
     """Return what is evaluated as a `Target`."""
     return Deciding(policy) if isinstance(policy, Policy) else policy
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clusters:
+    """Items that stand for each other, and the policy that decided between them in the log.
+
+    Parameters
+    ----------
+    labels : int64 [N]
+        The cluster of the item in row n of the catalogue, counted from 0.
+    logging : Policy or Target
+        What decided in the log: a log tells how likely the shown item was, but not its cluster.
+    """
+
+    labels: Rows
+    logging: Policy | Target
+
+    def chances(self, requests: Requests, slates: Rows, of_items: Floats) -> Floats:
+        """Return how likely the shown item's cluster was for the first slot.
+
+        Parameters
+        ----------
+        requests : Requests
+        slates : int64 [B, K]
+        of_items : float64 [B, M]
+            How likely each candidate was.
+
+        Returns
+        -------
+        float64 [B]
+            1 for a padded slot.
+        """
+        if len(requests.items) != len(self.labels):
+            raise ShapeError(f"{len(self.labels)} labels, but {len(requests.items)} items")
+        shown, candidates = slates[:, :1], requests.candidates
+        same = (self.labels[candidates] == self.labels[shown]) & (candidates != PAD)
+        return np.where(shown[:, 0] == PAD, 1.0, (of_items * same).sum(axis=1))

@@ -11,7 +11,7 @@ import numpy as np
 from agents.api import Catalogue, Decisions, Outcomes, Requests
 from agents.slots import SlotPolicy
 from agents.streams import derive
-from evaluation.rounds import Rounds
+from evaluation.chunks.rounds import Rounds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

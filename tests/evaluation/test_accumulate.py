@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from agents.api import RecloopError
 from evaluation.accumulate import Accumulator
-from evaluation.estimators import named
+from evaluation.chunks.checks import FaultyLogError
+from evaluation.chunks.rounds import Rounds
+from evaluation.estimators.names import named
 from evaluation.report import Estimate
-from evaluation.rounds import FaultyLogError, Rounds
 from tests.evaluation.logs import Shop, some
 
 ALL = ("IPS", "SNIPS", "DM", "DR")

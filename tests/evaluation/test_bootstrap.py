@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from evaluation.accumulate import Accumulator
-from evaluation.bootstrap import percentile, resample, studentised
-from evaluation.estimators import named
-from evaluation.rounds import Rounds
+from evaluation.chunks.rounds import Rounds
+from evaluation.estimators.names import named
+from evaluation.intervals.bootstrap import percentile, resample, studentised
 from tests.evaluation.logs import Shop, keys
 
 

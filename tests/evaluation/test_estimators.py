@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import sqrt
 
 import numpy as np
 import pytest
 
 from evaluation.accumulate import Accumulator
-from evaluation.estimators import (
-    ModelNeededError,
-    UnknownEstimatorError,
-    named,
-)
-from evaluation.rounds import Rounds
+from evaluation.chunks.rounds import Rounds
+from evaluation.estimators.algebra import Moments
+from evaluation.estimators.names import UnknownEstimatorError, named
+from evaluation.estimators.single import ModelNeededError
+from evaluation.estimators.weights import EstimatorError
 from tests.evaluation.logs import Shop, keys
 
 ALL = ("IPS", "SNIPS", "DM", "DR")
@@ -25,22 +25,77 @@ def values(rounds: Rounds, *names: str) -> dict[str, float]:
     return {estimate.estimator: estimate.value for estimate in accumulator.results()}
 
 
-def test_formulas() -> None:
-    rounds = Shop().rounds(200, seed=3)
+def in_plain_python(rounds: Rounds) -> list[tuple[float, float, float, float]]:
+    """(w, r, q, v) of every round."""
     assert rounds.q is not None
     assert rounds.v is not None
-    rows = [
-        tuple(float(x) for x in row)
-        for row in zip(rounds.reward, rounds.logged, rounds.target, rounds.q, rounds.v, strict=True)
+    columns = (rounds.target, rounds.logged, rounds.reward, rounds.q, rounds.v)
+    return [
+        (e / b, r, q, v)
+        for e, b, r, q, v in zip(*(column.tolist() for column in columns), strict=True)
     ]
-    n = len(rows)
+
+
+def test_formulas() -> None:
+    rounds = Shop().rounds(200, seed=3)
+    rows = in_plain_python(rounds)
+    n, norm = len(rows), sum(w for w, *_ in rows)
+
+    def dr(tamed: Callable[[float], float]) -> float:
+        return sum(v + tamed(w) * (r - q) for w, r, q, v in rows) / n
+
+    def ips(tamed: Callable[[float], float]) -> float:
+        return sum(tamed(w) * r for w, r, _, _ in rows) / n
+
     wanted = {
-        "IPS": sum(e / b * r for r, b, e, _, _ in rows) / n,
-        "SNIPS": sum(e / b * r for r, b, e, _, _ in rows) / sum(e / b for _, b, e, _, _ in rows),
+        "IPS": ips(lambda w: w),
+        "SNIPS": sum(w * r for w, r, _, _ in rows) / norm,
         "DM": sum(v for *_, v in rows) / n,
-        "DR": sum(v + e / b * (r - q) for r, b, e, q, v in rows) / n,
+        "DR": dr(lambda w: w),
+        "SNDR": sum(v for *_, v in rows) / n + sum(w * (r - q) for w, r, q, _ in rows) / norm,
+        "Clipped-IPS:1.5": ips(lambda w: min(w, 1.5)),
+        "Switch-DR:1.5": dr(lambda w: w if w <= 1.5 else 0.0),
+        "DRos:3": dr(lambda w: 3.0 * w / (w * w + 3.0)),
+        "SG-IPS:0.2": ips(lambda w: w / (1.0 - 0.2 + 0.2 * w)),
+        "SG-DR:0.2": dr(lambda w: w / (1.0 - 0.2 + 0.2 * w)),
     }
-    assert values(rounds, *ALL) == pytest.approx(wanted, rel=1e-12)
+    assert values(rounds, *wanted) == pytest.approx(wanted, rel=1e-12)
+
+
+def test_tamed_weights_at_their_ends_are_ips_dr_and_dm() -> None:
+    rounds = Shop().rounds(200, seed=3)
+    found = values(rounds, "IPS", "DR", "DM", "Clipped-IPS:inf", "Switch-DR:inf", "DRos:inf")
+    assert found["Clipped-IPS:inf"] == pytest.approx(found["IPS"], rel=1e-12)
+    assert found["Switch-DR:inf"] == found["DRos:inf"] == pytest.approx(found["DR"], rel=1e-12)
+    found = values(rounds, "IPS", "DM", "Switch-DR:0", "DRos:0", "SG-IPS:0")
+    assert found["Switch-DR:0"] == found["DRos:0"] == pytest.approx(found["DM"], rel=1e-12)
+    assert found["SG-IPS:0"] == pytest.approx(found["IPS"], rel=1e-12)
+
+
+def test_spreads_are_those_of_the_linearised_estimator() -> None:
+    """sqrt(mean psi^2), psi = sum_j (a_j - ratio_j b_j) / mean b_j, row by row."""
+    rounds = Shop().rounds(200, seed=3)
+    rows = in_plain_python(rounds)
+    w, r, q, v = (np.array(column) for column in zip(*rows, strict=True))
+    influence = {
+        "IPS": w * r - (w * r).mean(),
+        "SNIPS": (w * r - (w * r).sum() / w.sum() * w) / w.mean(),
+        "DR": v + w * (r - q) - (v + w * (r - q)).mean(),
+        "SNDR": v - v.mean() + (w * (r - q) - (w * (r - q)).sum() / w.sum() * w) / w.mean(),
+    }
+    for name, psi in influence.items():
+        (estimator,) = named([name])
+        terms = [*estimator.candidates[0].terms()]
+        table = np.stack([term(rounds) for term in terms])
+        pairs = [(i, j) for i in range(len(terms)) for j in range(i, len(terms))]
+        moments = Moments(
+            {term: i for i, term in enumerate(terms)},
+            table.mean(axis=1),
+            {pair: at for at, pair in enumerate(pairs)},
+            np.array([(table[i] * table[j]).mean() for i, j in pairs]),
+            np.array(200.0),
+        )
+        assert float(estimator.read(moments).spread) == pytest.approx(psi.std(), rel=1e-9)
 
 
 def test_on_policy_everything_weighted_is_the_mean_reward() -> None:
@@ -84,7 +139,7 @@ def test_estimators_without_a_model_ask_for_none_and_the_others_say_so() -> None
     log = Shop().rounds(50, seed=1)
     bare = Rounds(log.reward, log.logged, log.target, log.keys)
     values(bare, "IPS", "SNIPS")
-    for name in ("DM", "DR"):
+    for name in ("DM", "DR", "SNDR", "switch-dr"):
         with pytest.raises(ModelNeededError, match="give a reward model"):
             values(bare, name)
 
@@ -103,3 +158,10 @@ def test_names_are_found_in_any_case_and_near_ones_suggested() -> None:
     assert [estimator.name for estimator in named(["snips", "Dr"])] == ["SNIPS", "DR"]
     with pytest.raises(UnknownEstimatorError, match="did you mean SNIPS"):
         named(["snip"])
+    with pytest.raises(UnknownEstimatorError, match="SNIPS has no parameter"):
+        named(["snips:3"])
+    with pytest.raises(UnknownEstimatorError, match="could not convert"):
+        named(["switch-dr:much"])
+    for spec in ("switch-dr:-1", "drOS:nan", "sg-dr:1"):
+        with pytest.raises(EstimatorError):
+            named([spec])

@@ -11,9 +11,9 @@ import pytest
 
 from agents.api import RecloopError, Requests, ShapeError
 from agents.simple import Uniform
+from evaluation.chunks.checks import FaultyLogError
 from evaluation.evaluate import SlateError, evaluate
 from evaluation.report import Report
-from evaluation.rounds import FaultyLogError
 from evaluation.targets import Distribution
 from simulators.datasets import Behaviour, Campaign, bts_action_distribution, bts_prior, load_obd
 from tests.evaluation.logs import Shop, Tabled, cut

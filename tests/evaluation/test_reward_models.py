@@ -46,9 +46,9 @@ def test_rounds_of_one_user_share_a_fold_if_asked() -> None:
     noise = rng.normal(size=600)[user]
     outcomes = rewarded(replace(LOG, requests=requests, decisions=decisions), noise)
     told = {}
-    for cluster in ("request", "user"):
-        model = CrossFitted(KNeighborsRegressor(n_neighbors=1), cluster=cluster)
-        told[cluster] = np.corrcoef(predicted(model.fit([outcomes]), outcomes), noise)[0, 1]
+    for unit in ("request", "user"):
+        model = CrossFitted(KNeighborsRegressor(n_neighbors=1), unit=unit)
+        told[unit] = np.corrcoef(predicted(model.fit([outcomes]), outcomes), noise)[0, 1]
     assert told["request"] > 0.5
     assert abs(told["user"]) < 4.0 / np.sqrt(600)
 
@@ -115,6 +115,6 @@ def test_what_cannot_be_fitted_is_refused() -> None:
     with pytest.raises(ModelError, match="two folds"):
         CrossFitted(folds=1)
     with pytest.raises(ModelError, match="too few keys"):
-        CrossFitted(cluster="user").fit(
+        CrossFitted(unit="user").fit(
             [replace(LOG, requests=replace(LOG.requests, users=np.zeros(1200, dtype=np.uint64)))]
         )

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from agents.api import ShapeError
-from evaluation.rounds import FaultyLogError, Rounds, check
+from evaluation.chunks.checks import FaultyLogError, check
+from evaluation.chunks.rounds import Rounds
 from tests.evaluation.logs import Shop, some
 
 

@@ -1,4 +1,4 @@
-"""What an estimator sees of a log: one chunk of rounds, checked before a single number is used.
+"""What may be wrong with a log, told by row before a single number of it is used.
 
 A wrong propensity does not crash an estimator, it makes it wrong: NaN, 0, 7 or -0.2 all give some
 number. So every chunk states its own faults and the accumulators refuse it, naming the rows.
@@ -6,12 +6,11 @@ number. So every chunk states its own faults and the accumulators refuse it, nam
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
-from agents.api import RecloopError, ShapeError
+from agents.api import RecloopError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,55 +46,6 @@ class Chunk(Protocol):
 
 
 AnyChunk = TypeVar("AnyChunk", bound=Chunk)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Rounds:
-    """B rounds in which one item was shown at one position and a reward came back.
-
-    Parameters
-    ----------
-    reward : float64 [B]
-    logged : float64 [B]
-        The probability with which the logging policy chose what was shown: in (0, 1].
-    target : float64 [B]
-        The probability with which the evaluated policy would have shown the same: in [0, 1].
-    keys : uint64 [B]
-        What is resampled together: request keys, or user keys where a user's rounds hang together.
-    q : float64 [B], optional
-        A model's expected reward of what was shown.
-    v : float64 [B], optional
-        The same model's expected reward under the evaluated policy: sum_a pi_e(a|x) q(x, a).
-    """
-
-    reward: Floats
-    logged: Floats
-    target: Floats
-    keys: Keys
-    q: Floats | None = None
-    v: Floats | None = None
-
-    def __post_init__(self) -> None:
-        for field in ("logged", "target", "keys", "q", "v"):
-            array = getattr(self, field)
-            if array is not None and array.shape != self.reward.shape:
-                raise ShapeError(f"{field} is {array.shape}, but rewards {self.reward.shape}")
-        if self.reward.ndim != 1:
-            raise ShapeError(f"rounds have one reward each: rewards [B], not {self.reward.shape}")
-
-    @property
-    def return_(self) -> Floats:
-        """What each round earned: its reward."""
-        return self.reward
-
-    def faults(self) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-        """Yield what may be wrong with a round; see `Chunk`."""
-        yield from number_faults("reward", self.reward)
-        yield from logged_faults(self.logged)
-        yield from target_faults(self.target)
-        for name, array in (("q", self.q), ("v", self.v)):
-            if array is not None:
-                yield from number_faults(name, array)
 
 
 def number_faults(name: str, values: Floats) -> Iterator[tuple[str, NDArray[np.bool_]]]:

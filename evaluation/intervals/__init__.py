@@ -1,0 +1,1 @@
+"""Intervals: how far an estimate may be off, in one pass over the log."""
