@@ -1,1 +1,127 @@
-"""The live loop: events in, outcomes joined, policies updated, recommendations out."""
+"""The live loop: events in, outcomes joined, policies updated, recommendations out.
+
+The public names below are loaded when they are first used, so that importing the package imports
+neither a Kafka client nor River.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from streaming.config import ConfigError, WorkerConfig
+    from streaming.events import (
+        BadEventError,
+        Field,
+        InteractionEvent,
+        ItemEvent,
+        RankedItem,
+        RankingEvent,
+        UserEvent,
+    )
+    from streaming.export import Exported, Logged, export_log
+    from streaming.features import Schema, SchemaError
+    from streaming.learner import GapError, Learner
+    from streaming.metrics import Report
+    from streaming.records import DeadLetter, OutcomeRecord, Recommendation, RecordError
+    from streaming.replay import Replayed, replay_log
+    from streaming.restore import RestoreError
+    from streaming.rules import Limits, RuleError, Rules
+    from streaming.sending import CONTEXT, FEATURES, NamelessError, schema_of
+    from streaming.topics import Topics
+    from streaming.traffic import Faults, Step, Traffic, TrafficError
+    from streaming.transport.api import FencedError, Transport, TransportError
+    from streaming.transport.broker import EmbeddedBroker
+    from streaming.transport.kafka_python import KafkaPythonTransport
+    from streaming.transport.memory import MemoryBus
+    from streaming.transport.properties import ClientProperties
+    from streaming.worker import Worker
+
+_HOMES = {
+    "config": ("ConfigError", "WorkerConfig"),
+    "events": (
+        "BadEventError",
+        "Field",
+        "InteractionEvent",
+        "ItemEvent",
+        "RankedItem",
+        "RankingEvent",
+        "UserEvent",
+    ),
+    "export": ("Exported", "Logged", "export_log"),
+    "features": ("Schema", "SchemaError"),
+    "learner": ("GapError", "Learner"),
+    "metrics": ("Report",),
+    "records": ("DeadLetter", "OutcomeRecord", "Recommendation", "RecordError"),
+    "replay": ("Replayed", "replay_log"),
+    "restore": ("RestoreError",),
+    "rules": ("Limits", "RuleError", "Rules"),
+    "sending": ("CONTEXT", "FEATURES", "NamelessError", "schema_of"),
+    "topics": ("Topics",),
+    "traffic": ("Faults", "Step", "Traffic", "TrafficError"),
+    "transport.api": ("FencedError", "Transport", "TransportError"),
+    "transport.broker": ("EmbeddedBroker",),
+    "transport.kafka_python": ("KafkaPythonTransport",),
+    "transport.memory": ("MemoryBus",),
+    "transport.properties": ("ClientProperties",),
+    "worker": ("Worker",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "CONTEXT",
+    "FEATURES",
+    "BadEventError",
+    "ClientProperties",
+    "ConfigError",
+    "DeadLetter",
+    "EmbeddedBroker",
+    "Exported",
+    "Faults",
+    "FencedError",
+    "Field",
+    "GapError",
+    "InteractionEvent",
+    "ItemEvent",
+    "KafkaPythonTransport",
+    "Learner",
+    "Limits",
+    "Logged",
+    "MemoryBus",
+    "NamelessError",
+    "OutcomeRecord",
+    "RankedItem",
+    "RankingEvent",
+    "Recommendation",
+    "RecordError",
+    "Replayed",
+    "Report",
+    "RestoreError",
+    "RuleError",
+    "Rules",
+    "Schema",
+    "SchemaError",
+    "Step",
+    "Topics",
+    "Traffic",
+    "TrafficError",
+    "Transport",
+    "TransportError",
+    "UserEvent",
+    "Worker",
+    "WorkerConfig",
+    "export_log",
+    "replay_log",
+    "schema_of",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'streaming' has no attribute {name!r}")
+    return getattr(import_module(f"streaming.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

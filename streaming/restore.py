@@ -102,15 +102,30 @@ def restore_learner(transport: Transport, topics: Topics, learner: Learner, orig
         latest = records[-1].value
     if latest is not None:
         learner.skip_policy_to(snapshot.load(latest, learner.policy, origin))
+    for outcomes in outcomes_in_order(transport, topics):
+        learner.learn(outcomes)
+
+
+def outcomes_in_order(transport: Transport, topics: Topics) -> Iterator[list[OutcomeRecord]]:
+    """Return all outcomes in the order of `seq`, in batches, without holding them all.
+
+    Raises
+    ------
+    GapError
+        If one comes twice. If one is missing, those after it come last.
+    """
     waiting: dict[int, OutcomeRecord] = {}
+    following = 0
     for records in read_topic(transport, topics.outcomes):
         for record in records:
             outcome = decode_outcome(record.value or b"")
-            if outcome.seq < learner.learned or outcome.seq in waiting:
+            if outcome.seq < following or outcome.seq in waiting:
                 raise GapError(f"outcome {outcome.seq} comes twice in {topics.outcomes!r}")
             waiting[outcome.seq] = outcome
-        learner.learn(_following(waiting, learner.learned))
-    learner.learn([waiting[seq] for seq in sorted(waiting)])
+        found = _following(waiting, following)
+        following += len(found)
+        yield found
+    yield [waiting[seq] for seq in sorted(waiting)]
 
 
 def _following(waiting: dict[int, OutcomeRecord], seq: int) -> list[OutcomeRecord]:

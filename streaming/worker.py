@@ -317,7 +317,10 @@ class Worker:
         if not touched or not len(slates):
             return []
         _, names, users, touches = zip(*touched, strict=True)
-        requests = slates.requests(names, users, [touch.time for touch in touches])
+        times = [
+            max(touch.time, user.described[0]) for touch, user in zip(touches, users, strict=True)
+        ]
+        requests = slates.requests(names, users, times)
         decisions = self.learner.policy.decide(requests)
         recommendations = []
         for row, (shard, name, user, touch) in enumerate(touched):

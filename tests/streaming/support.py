@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agents.api import PAD
+from agents.api import PAD, Catalogue
 from agents.features import candidate_features, features_at, joint
 from agents.slots import SlotPolicy, greedy
+from agents.streams import derive, normals, uniforms
+from simulators.world import BatchedWorld
 from streaming.config import WorkerConfig
 from streaming.events import (
     Field,
@@ -38,7 +40,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from agents.api import Floats, Outcomes, Requests, State
+    from agents.api import Floats, Outcomes, Requests, Rows, State
+    from simulators.world import Feedback as Answers
     from streaming.join import Feedback
     from streaming.records import DeadLetter, OutcomeRecord, Recommendation
     from streaming.state import UserState
@@ -288,3 +291,60 @@ def story(users: int, steps: int, seed: int) -> list[Feedback]:
             if rng.random() < 0.05:
                 events.append(interaction(f"u{n}", f"{id_} stray", time, "nowhere"))
     return events
+
+
+class TasteWorld(BatchedWorld):
+    """Users who like some directions of the items' features, tell a part of it, and leave.
+
+    What they tell changes from visit to visit, so that a loop that read it late would show.
+    """
+
+    name = "taste"
+
+    def __init__(self, items: int = 8, slate_size: int = 2, leave: float = 0.15) -> None:
+        table = np.random.default_rng(0).normal(size=(items, 2))
+        names = [f"item{n}" for n in range(items)]
+        super().__init__(
+            num_candidates=items, slate_size=slate_size, catalogue=Catalogue.of(names, table)
+        )
+        self.leave = leave
+        self.taste = np.zeros((0, 2))
+
+    @property
+    def context_width(self) -> int:
+        return 3
+
+    @property
+    def item_width(self) -> int:
+        return 2
+
+    def _allocate(self, lanes: int) -> None:
+        self.taste = np.zeros((lanes, 2))
+
+    def _offer(self) -> None:
+        pass
+
+    def _begin(self, mask: NDArray[np.bool_]) -> None:
+        draws = normals(7, self.lanes["user"], 2)
+        self.taste[mask] = draws[mask]
+
+    def context(self) -> NDArray[np.float32]:
+        visit = self.lanes["visit"].astype(np.float64)[:, None]
+        return np.hstack([self.taste, 0.25 * (visit % 3)]).astype(np.float32)
+
+    def appeal(self) -> Floats:
+        assert self.catalogue is not None
+        score = (self.taste[:, None, :] * self.catalogue.features[None]).sum(axis=2)
+        return np.asarray(1.0 / (1.0 + np.exp(1.0 - score)))
+
+    def _answer(self, choices: Rows, feedback: Answers) -> None:
+        chance = np.take_along_axis(self.appeal(), np.maximum(choices, 0), axis=1)
+        keys = derive(self.lanes["user"], self.lanes["visit"])
+        draws = uniforms(11, keys, choices.shape[1] + 2)
+        shown = (choices != PAD) & feedback.asked[:, None]
+        feedback.expected[:] = np.where(shown, chance, 0.0)
+        feedback.seen[:] = shown
+        feedback.seen[:, 1:] &= draws[:, -2, None] < 0.8
+        clicked = feedback.seen & (draws[:, : choices.shape[1]] < chance)
+        feedback.rewards[:] = np.where(clicked, 0.5 + draws[:, : choices.shape[1]], 0.0)
+        feedback.terminated[:] = feedback.asked & (draws[:, -1] < self.leave)

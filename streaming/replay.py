@@ -1,0 +1,145 @@
+"""A log of outcomes told again as the events that would have led to it, in the order of time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from agents.api import PAD
+from streaming.events import InteractionEvent, RankedItem, RankingEvent, UserEvent
+from streaming.names import name_of
+from streaming.sending import CONTEXT, Sender, numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from agents.api import Outcomes
+    from streaming.config import WorkerConfig
+    from streaming.transport.api import Transport
+
+CHUNK = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What was sent.
+
+    Parameters
+    ----------
+    sent : mapping of str to int
+        How many events of each kind.
+    end : int
+        The event time up to which everything closes, in milliseconds since the epoch. Who goes on
+        in the same topics begins later.
+    """
+
+    sent: Mapping[str, int]
+    end: int
+
+
+def replay_log(
+    transport: Transport,
+    log: Outcomes,
+    config: WorkerConfig,
+    *,
+    interaction: str = "click",
+    progress: Callable[[int, int], None] | None = None,
+) -> Replayed:
+    """Send a log as item, user, ranking and interaction events, and let all its windows pass.
+
+    A ranking is named by its request key and carries policy, version, propensities, positions and
+    context; users, whom a log knows by their keys alone, are named by them, and introduced by a
+    user event when they first appear. A slot's reward becomes one interaction with that value.
+
+    Parameters
+    ----------
+    transport : Transport
+    log : Outcomes
+        Over a catalogue with names.
+    config : WorkerConfig
+        Of the worker that will read them: its schemas are `sending.schema_of` CONTEXT and FEATURES.
+    interaction : str
+        The type of interaction that rewards become.
+    progress : callable, optional
+        Is called with how many rows are sent, and how many there are.
+
+    Raises
+    ------
+    NamelessError
+        If the items have no names.
+    """
+    sender = Sender(transport, config)
+    try:
+        sender.announce(log.requests.items)
+        order = np.argsort(log.requests.time, kind="stable")
+        teller = _Teller(sender, log, config.rules.window, interaction)
+        for done, row in enumerate(order.tolist(), start=1):
+            teller.tell(row)
+            if progress is not None and (done % CHUNK == 0 or done == len(order)):
+                progress(done, len(order))
+        end = int(log.requests.time.max(initial=0)) + config.rules.window
+        for partition in range(config.partitions):
+            sender.ring(partition, end)
+    finally:
+        sender.close()
+    return Replayed(dict(sender.sent), end + config.rules.lateness)
+
+
+class _Teller:
+    """Tells rows of a log."""
+
+    def __init__(self, sender: Sender, log: Outcomes, window: int, interaction: str) -> None:
+        self._sender, self._log = sender, log
+        self._window, self._interaction = window, interaction
+        self._names = log.requests.items.names or ()
+        self._met: set[int] = set()
+
+    def tell(self, row: int) -> None:
+        """Send the events of a row."""
+        log, requests, decisions = self._log, self._log.requests, self._log.decisions
+        time, key = int(requests.time[row]), int(requests.users[row])
+        user, ranking = name_of(key), name_of(int(requests.keys[row]))
+        context = numbers(CONTEXT, requests.context[row])
+        if key not in self._met:
+            self._met.add(key)
+            hello = UserEvent(id="hello", timestamp=time, user=user, fields=context)
+            self._sender.send("users", user, hello)
+        filled = np.flatnonzero(decisions.slates[row] != PAD).tolist()
+        items = [
+            RankedItem(
+                self._names[decisions.slates[row, slot]],
+                propensity=_stated(decisions.propensities[row, slot]),
+                position=int(requests.positions[row, slot]),
+                seen=bool(log.seen[row, slot]),
+            )
+            for slot in filled
+        ]
+        event = RankingEvent(
+            id=ranking,
+            timestamp=time,
+            user=user,
+            items=items,
+            fields=context,
+            policy=decisions.policy,
+            version=int(decisions.versions[row]),
+        )
+        self._sender.send("rankings", user, event)
+        done = min(max(int(log.time[row]), time), time + self._window - 1)
+        for slot, item in zip(filled, items, strict=True):
+            if log.rewards[row, slot] != 0.0:
+                answer = InteractionEvent(
+                    id=f"{ranking} {slot}",
+                    timestamp=done,
+                    user=user,
+                    item=item.id,
+                    type=self._interaction,
+                    ranking=ranking,
+                    value=float(log.rewards[row, slot]),
+                )
+                self._sender.send("interactions", user, answer)
+
+
+def _stated(propensity: float) -> float | None:
+    return None if np.isnan(propensity) else float(propensity)
