@@ -257,30 +257,37 @@ def _unseen(watch: Watch) -> None:
 
 
 def _state(watch: Watch) -> None:
-    """States are arrays of numbers or text, are copies, and round-trip."""
+    """States are arrays of numbers or text, under names."""
+    for when, policy in watch.both():
+        for name, array in policy.state_dict().items():
+            plain = isinstance(name, str) and isinstance(array, np.ndarray)
+            hold("state", plain, f"{when}, {name!r} is a {type(array).__name__} and no array")
+            hold("state", array.dtype.kind in "biufU", f"{when}, {name!r} holds {array.dtype}")
+
+
+def _round_trip(watch: Watch) -> None:
+    """Hand a state over: the policy that takes it is the one it came from, and both keep copies."""
     policy = watch.trained()
     state = policy.state_dict()
-    for name, array in state.items():
-        plain = isinstance(name, str) and isinstance(array, np.ndarray)
-        hold("state", plain, f"{name!r} is a {type(array).__name__}, not an array under a name")
-        hold("state", array.dtype.kind in "biufU", f"{name!r} holds {array.dtype}")
     kept = {name: array.copy() for name, array in state.items()}
     elsewhere = watch.make()
     elsewhere.update(watch.situations.outcomes(25, part=9))
     for when, other in (("a fresh policy", watch.make()), ("one that had learned", elsewhere)):
         other.load_state_dict({name: array.copy() for name, array in kept.items()})
-        _same_policies("state", policy, other, watch, f"{when} that takes the state over is alike")
+        _same_policies(
+            "round-trip", policy, other, watch, f"{when} that takes the state over is alike"
+        )
     loaded = watch.make()
     loaded.load_state_dict(state)
     for array in state.values():
         array[...] = np.zeros((), dtype=array.dtype)
     what = "writing into a state that was returned, or taken over, changes no policy"
-    _same_states("state", policy.state_dict(), kept, what)
-    _same_states("state", loaded.state_dict(), kept, what)
+    _same_states("round-trip", policy.state_dict(), kept, what)
+    _same_states("round-trip", loaded.state_dict(), kept, what)
     more = watch.situations.outcomes(25, part=10)
     policy.update(more)
     loaded.update(more)
-    _same_policies("state", policy, loaded, watch, "policies with one state learn alike")
+    _same_policies("round-trip", policy, loaded, watch, "policies with one state learn alike")
 
 
 def _catalogue(watch: Watch) -> None:
@@ -324,10 +331,11 @@ LAWS: dict[str, Callable[[Watch], None]] = {
     "sums": _sums,
     "pure": _pure,
     "replay": _replay,
+    "state": _state,
     "late": _late,
     "batches": _batches,
     "unseen": _unseen,
-    "state": _state,
+    "round-trip": _round_trip,
     "catalogue": _catalogue,
     "frequencies": _frequencies,
 }

@@ -76,14 +76,16 @@ class SlotPolicy(ABC, Generic[View]):
 
     def decide(self, requests: Requests) -> Decisions:
         """Draw a slate for every request; see `Policy.decide`."""
+        slates = np.full(requests.positions.shape, PAD, dtype=np.int64)
+        propensities = np.ones(slates.shape)
+        versions = np.full(len(requests), self.version, dtype=np.int64)
+        if not len(requests):  # spares every subclass the arithmetic of nothing
+            return Decisions(slates, propensities, versions, self.name)
         view, open_ = self.prepare(requests), requests.candidates != PAD
         draws = uniforms(self.seed, requests.keys, requests.slate_size, purpose=CHOICE)
-        slates = np.full(draws.shape, PAD, dtype=np.int64)
-        propensities = np.ones(draws.shape)
         for k in range(requests.slate_size):
             chances = self._chances(view, open_)
             _draw(chances, draws, k, requests.candidates, open_, slates, propensities)
-        versions = np.full(len(requests), self.version, dtype=np.int64)
         return Decisions(slates, propensities, versions, self.name)
 
     def propensities(self, requests: Requests, slates: Rows) -> Floats:
