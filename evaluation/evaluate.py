@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agents.api import PAD, RecloopError
+from agents.api import PAD
 from evaluation.accumulate import Accumulator
-from evaluation.chunks.checks import check
 from evaluation.chunks.rounds import Rounds
 from evaluation.estimators.names import named
 from evaluation.estimators.single import CLUSTERS, ROBUST
+from evaluation.passes import Progress, fit_model, require_slots
 from evaluation.report import Report, report
-from evaluation.reward_models import CrossFitted, Learner, RewardModel, Unit, keys_by
+from evaluation.reward_models import Learner, RewardModel, Unit, is_ready, keys_by
 from evaluation.support import Support
 from evaluation.targets import Clusters, Target, target_of
 
@@ -24,13 +24,6 @@ if TYPE_CHECKING:
 
     from agents.api import Floats, Outcomes, Policy
     from evaluation.estimators.algebra import Readable
-
-Progress: TypeAlias = Callable[[str, int], None]
-"""Called after every chunk with what is being done and how many rounds were done just now."""
-
-
-class SlateError(RecloopError, ValueError):
-    """A log of longer slates than the estimators can read."""
 
 
 def evaluate(
@@ -83,9 +76,11 @@ def evaluate(
         wanted += named([estimator]) if isinstance(estimator, str) else [estimator]
     target = target_of(policy)
     reader = Reader(target, unit, clusters=clusters)
+    fit = partial(fit_model, reward_model, chunks, slots=1, unit=unit, seed=seed, progress=progress)
     if any(estimator.modelled for estimator in wanted):
-        robust = any(estimator.name == "MRDR" for estimator in wanted)
-        reader = _fitted(reader, reward_model, robust, chunks, seed, progress)
+        reader = replace(reader, model=fit())
+    if any(estimator.name == "MRDR" for estimator in wanted) and not is_ready(reward_model):
+        reader = replace(reader, robust=fit(weigh=reader.robustly))
     accumulator = Accumulator(wanted, seed=seed, replicates=replicates, level=level)
     support = Support()
     for outcomes in chunks:
@@ -132,7 +127,7 @@ class Reader:
         SlateError
             If slates have more than one slot.
         """
-        _one_slot(outcomes)
+        require_slots(outcomes, 1)
         requests, slates = outcomes.requests, outcomes.decisions.slates
         rounds = Rounds(
             reward=outcomes.rewards[:, 0].astype(np.float64),
@@ -158,6 +153,12 @@ class Reader:
             )
         return replace(rounds, views=views)
 
+    def robustly(self, outcomes: Outcomes) -> Floats:
+        """Return pi_e (1 - p) / p^2, float64 [B, K]: what MRDR's model weighs rounds with."""
+        target = self.target.propensities(outcomes.requests, outcomes.decisions.slates)
+        logged = outcomes.decisions.propensities
+        return target * (1.0 - logged) / logged**2
+
 
 def _predicted(rounds: Rounds, model: RewardModel, outcomes: Outcomes, chances: Floats) -> Rounds:
     """Return rounds with a model's predictions."""
@@ -166,53 +167,3 @@ def _predicted(rounds: Rounds, model: RewardModel, outcomes: Outcomes, chances: 
     expected = np.where(requests.candidates == PAD, 0.0, expected)
     shown = np.where(slates == PAD, 0.0, model.expected(requests, slates))
     return replace(rounds, q=shown[:, 0], v=np.einsum("bm,bm->b", chances, expected))
-
-
-def _fitted(
-    reader: Reader,
-    given: RewardModel | Learner,
-    robust: bool,
-    chunks: Iterable[Outcomes],
-    seed: int,
-    progress: Progress | None,
-) -> Reader:
-    """Return the reader with models to predict rewards, fitted where that is still to be done."""
-    if hasattr(given, "expected"):
-        return replace(reader, model=given)
-    if isinstance(chunks, Iterator):
-        raise RecloopError(
-            "a reward model is fitted in a first pass over the log, and these chunks can be read "
-            "only once: give a list of them, or a reward model that is already fitted"
-        )
-
-    def weigh(outcomes: Outcomes) -> Floats:
-        target = reader.target.propensities(outcomes.requests, outcomes.decisions.slates)
-        logged = outcomes.decisions.propensities
-        return target * (1.0 - logged) / logged**2
-
-    def fresh() -> CrossFitted:
-        return CrossFitted(given, unit=reader.unit, seed=seed)
-
-    plain = fresh().fit(_told(chunks, progress))
-    second = fresh().fit(_told(chunks, progress), weigh) if robust else None
-    return replace(reader, model=plain, robust=second)
-
-
-def _told(chunks: Iterable[Outcomes], progress: Progress | None) -> Iterator[Outcomes]:
-    """Yield checked chunks: a learner must not be the first to stumble over a faulty row."""
-    first = 0
-    for outcomes in chunks:
-        _one_slot(outcomes)
-        rewards = outcomes.rewards[:, 0].astype(np.float64)
-        logged = outcomes.decisions.propensities[:, 0]
-        check(Rounds(rewards, logged, target=logged, keys=outcomes.requests.keys), first)
-        first += len(outcomes)
-        yield outcomes
-        if progress:
-            progress("read rewards", len(outcomes))
-
-
-def _one_slot(outcomes: Outcomes) -> None:
-    slots = outcomes.decisions.slates.shape[1]
-    if slots != 1:
-        raise SlateError(f"these estimators read slates of one slot, but this log's have {slots}")

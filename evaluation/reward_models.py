@@ -70,6 +70,11 @@ def keys_by(unit: Unit, requests: Requests) -> Keys:
     return requests.keys if unit == "request" else requests.users
 
 
+def is_ready(model: RewardModel | Learner) -> bool:
+    """Return whether this is a fitted `RewardModel`, and not a learner or nothing."""
+    return hasattr(model, "expected")
+
+
 class CrossFitted:
     """A learner fitted once per fold, on all rounds that are not in the fold.
 

@@ -12,7 +12,8 @@ import pytest
 from agents.api import RecloopError, Requests, ShapeError
 from agents.simple import Uniform
 from evaluation.chunks.checks import FaultyLogError
-from evaluation.evaluate import SlateError, evaluate
+from evaluation.evaluate import evaluate
+from evaluation.passes import SlateError
 from evaluation.report import Report
 from evaluation.targets import Distribution
 from simulators.datasets import Behaviour, Campaign, bts_action_distribution, bts_prior, load_obd
