@@ -276,7 +276,7 @@ def story(users: int, steps: int, seed: int) -> list[Feedback]:
     """
     rng = np.random.default_rng(seed)
     events: list[Feedback] = [
-        user(f"u{n}", f"hello {n}", 1000, x=float(rng.normal()), y=0.5 * n) for n in range(users)
+        user(f"u{n}", f"hello {n}", 1000, x=float(rng.uniform()), y=n / users) for n in range(users)
     ]
     for step in range(steps):
         time = 2000 + 400 * step

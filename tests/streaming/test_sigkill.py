@@ -1,0 +1,150 @@
+"""A real broker, and a worker killed with SIGKILL: nothing missing, nothing doubled."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from streaming.transport.kafka_python import KafkaPythonTransport
+from streaming.transport.memory import MemoryBus
+from streaming.worker import Worker
+from tests.streaming.support import (
+    CONFIG,
+    Loop,
+    OrderPolicy,
+    drain,
+    fold,
+    same_state,
+    story,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from streaming.config import WorkerConfig
+    from streaming.metrics import Report
+    from streaming.transport.api import Transport
+
+EVENTS = story(users=15, steps=20, seed=8)
+HALF = len(EVENTS) // 2
+
+
+@pytest.fixture
+def transport(broker: str) -> Iterator[KafkaPythonTransport]:
+    made = KafkaPythonTransport(broker)
+    yield made
+    made.close()
+
+
+def run(broker: str, **options: Any) -> subprocess.Popen[str]:
+    """Start a worker, and return when it is ready."""
+    command = [sys.executable, "-m", "tests.streaming.worker_process", broker, json.dumps(options)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process.stdout as out:
+        assert out.readline() == "ready\n"
+    return process
+
+
+def told(transport: Transport, config: WorkerConfig) -> Loop:
+    loop = Loop(transport, config)
+    loop.announce()
+    return loop
+
+
+def undisturbed(config: WorkerConfig) -> tuple[Loop, Worker]:
+    """Let one worker do all of it over the memory bus."""
+    loop = told(MemoryBus(), config)
+    loop.send(*EVENTS)
+    loop.tick(20_000)
+    worker = Worker(loop.transport, OrderPolicy, config)
+    drain(worker)
+    return loop, worker
+
+
+def by_partition(loop: Loop) -> dict[str, list[tuple[object, ...]]]:
+    """Return the outcomes of every user in order, but for their place among those of others."""
+    found: dict[str, list[tuple[object, ...]]] = {}
+    for outcome in loop.outcomes():
+        found.setdefault(outcome.user, []).append(
+            (outcome.ranking, outcome.time, outcome.context, outcome.items, outcome.rewards)
+        )
+    return found
+
+
+def counted(report: Report) -> tuple[object, ...]:
+    return (
+        report.events,
+        report.users,
+        report.rankings,
+        report.interactions,
+        report.duplicates,
+        report.waiting,
+        report.outcomes,
+        report.dead,
+    )
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_killed_workers_lose_and_double_nothing(
+    broker: str, transport: KafkaPythonTransport, tmp_path: Path, partitions: int
+) -> None:
+    config = replace(CONFIG, prefix=f"kill{partitions}.", partitions=partitions, batch_size=60)
+    loop = told(transport, config)
+    options = {"prefix": config.prefix, "partitions": partitions, "batch_size": 60}
+    random = np.random.default_rng(partitions)
+
+    loop.send(*EVENTS[:HALF])
+    between_sends_and_commit = run(broker, **options, die="publish", batch=3)
+    assert between_sends_and_commit.wait(60) == -signal.SIGKILL
+
+    any_moment = run(broker, **options, state=str(tmp_path / "never"))
+    loop.send(*EVENTS[HALF:])
+    time.sleep(random.uniform(0.0, 0.3))
+    any_moment.kill()
+    any_moment.wait(60)
+
+    after_the_commit = run(broker, **options, die="commit", batch=1)
+    loop.tick(20_000)
+    assert after_the_commit.wait(60) == -signal.SIGKILL
+
+    last = run(broker, **options, state=str(tmp_path / "state"))
+    assert last.wait(60) == 0
+
+    calm, calm_worker = undisturbed(replace(config, prefix="calm."))
+    outcomes = loop.outcomes()
+    assert [outcome.seq for outcome in outcomes] == list(range(len(outcomes)))
+    assert by_partition(loop) == by_partition(calm)
+    state = load_file(tmp_path / "state")
+    assert same_state(state, fold(outcomes))
+    if partitions == 1:
+        assert same_state(state, calm_worker.learner.policy.state_dict())
+
+    restored = Worker(transport, OrderPolicy, config)
+    assert same_state(restored.learner.policy.state_dict(), state)
+    assert counted(restored.report()) == counted(calm_worker.report())
+    restored.close()
+
+    decisions = loop.decisions()
+    assert set(Counter(decision.id for decision in decisions).values()) == {1}
+    assert restored.report().decisions == len(decisions)
+    latest = {decision.user: decision for decision in decisions}
+    recommended = loop.recommended()
+    assert recommended.keys() == calm.recommended().keys()
+    for name, decision in recommended.items():
+        assert decision == latest[name]
+        assert (decision.request, decision.ordinal) == (
+            calm.recommended()[name].request,
+            calm.recommended()[name].ordinal,
+        )

@@ -1,0 +1,54 @@
+"""A worker in a process of its own, that may kill itself the hard way.
+
+    python -m tests.streaming.worker_process BOOTSTRAP OPTIONS
+
+OPTIONS is JSON: the config's `prefix`, `partitions` and `batch_size`; `die`, the step after which
+to die, and `batch`, in which one; `state`, where to write the policy's state when all is worked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from safetensors.numpy import save_file
+
+from streaming.transport.kafka_python import KafkaPythonTransport
+from streaming.worker import Worker
+from tests.streaming.support import CONFIG, OrderPolicy
+
+IDLE_POLLS = 4
+
+
+def main(bootstrap: str, options: dict[str, Any]) -> None:
+    """Work until killed, or until nothing is left."""
+    config = replace(
+        CONFIG, **{name: options[name] for name in ("prefix", "partitions", "batch_size")}
+    )
+    left = options.get("batch", 0)
+
+    def reached(step: str) -> None:
+        nonlocal left
+        if step == options.get("die"):
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    transport = KafkaPythonTransport(bootstrap)
+    worker = Worker(transport, OrderPolicy, config, reached=reached)
+    print("ready", flush=True)
+    idle = 0
+    while idle < IDLE_POLLS:
+        idle = 0 if worker.step(0.1) else idle + 1
+    save_file(worker.learner.policy.state_dict(), Path(options["state"]))
+    worker.close()
+    transport.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], json.loads(sys.argv[2]))
