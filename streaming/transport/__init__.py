@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         TransportError,
     )
     from streaming.transport.broker import EmbeddedBroker
+    from streaming.transport.confluent import ConfluentTransport
+    from streaming.transport.connect import connect
     from streaming.transport.kafka_python import KafkaPythonTransport
     from streaming.transport.memory import MemoryBus
     from streaming.transport.memory_log import LogicalClock
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AbortableError",
     "ClientProperties",
+    "ConfluentTransport",
     "Consumer",
     "EmbeddedBroker",
     "FencedError",
@@ -44,15 +47,18 @@ __all__ = [
     "Transport",
     "TransportError",
     "Watchdog",
+    "connect",
 ]
 
 _HOMES = {
     "ClientProperties": "properties",
+    "ConfluentTransport": "confluent",
     "EmbeddedBroker": "broker",
     "KafkaPythonTransport": "kafka_python",
     "LogicalClock": "memory_log",
     "MemoryBus": "memory",
     "Watchdog": "watchdog",
+    "connect": "connect",
 }
 
 

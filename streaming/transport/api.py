@@ -139,7 +139,8 @@ class Producer(Protocol):
         """Write one record; it may still fail until `flush` or `commit` returns.
 
         Without a partition the key's hash chooses one (see `partitioner`), and without a key they
-        take turns. A value of None needs a key: it is the key's tombstone.
+        take turns. A value of None needs a key: it is the key's tombstone. Without a timestamp it
+        is now; with an old one the topic's retention may take the record before it is read.
 
         Raises
         ------

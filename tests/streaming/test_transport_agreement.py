@@ -1,4 +1,8 @@
-"""The memory bus is a faithful fake: whatever is done to it and to a broker, both show the same."""
+"""The memory bus is a faithful fake: whatever is done to it and to a broker, both show the same.
+
+That includes readers that go on behind aborted transactions, which the contract suite leaves out:
+over the embedded broker confluent-kafka cannot (see its transport).
+"""
 
 from __future__ import annotations
 
@@ -32,7 +36,8 @@ class Play:
     seen: list[object] = field(default_factory=list)
 
     def run(self) -> list[object]:
-        self.transport.ensure_topics([TopicSpec(self.name, 2)])
+        # Without retention, because timestamps of 1970 are expired.
+        self.transport.ensure_topics([TopicSpec(self.name, 2, {"retention.ms": "-1"})])
         self.consumer = self.transport.consumer([self.name], group=self.name)
         self.plain = self.transport.producer()
         self.holder = self.transport.producer(transactional_id=self.name)

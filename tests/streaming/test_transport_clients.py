@@ -15,6 +15,8 @@ from kafka import KafkaProducer
 
 from streaming import transport as public
 from streaming.transport.api import TopicSpec, Transport, TransportError
+from streaming.transport.confluent import ConfluentTransport
+from streaming.transport.connect import CLIENTS, connect
 from streaming.transport.finished_aborts import careful
 from streaming.transport.kafka_python import KafkaPythonTransport
 from streaming.transport.memory import MemoryBus
@@ -32,7 +34,8 @@ def closed_port() -> int:
         return port
 
 
-def test_an_unreachable_broker_is_named_in_one_line_and_soon() -> None:
+@pytest.mark.parametrize("client", CLIENTS)
+def test_an_unreachable_broker_is_named_in_one_line_and_soon(client: str) -> None:
     server = f"127.0.0.1:{closed_port()}"
     starts: list[Callable[[Transport], object]] = [
         lambda transport: transport.ensure_topics([TopicSpec("x")]),
@@ -40,7 +43,7 @@ def test_an_unreachable_broker_is_named_in_one_line_and_soon() -> None:
         lambda transport: transport.producer(),
     ]
     for start in starts:
-        transport = KafkaPythonTransport(server, timeout=0.5)
+        transport = connect(server, client=client, timeout=0.5)
         began = time.monotonic()
         with pytest.raises(TransportError, match=f"no Kafka broker answers at {server}") as caught:
             start(transport)
@@ -50,15 +53,17 @@ def test_an_unreachable_broker_is_named_in_one_line_and_soon() -> None:
         transport.close()
 
 
+@pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("servers", ["", "kafka", "kafka:", "a:1,,b:2", "kafka:port", "a b:1 2"])
-def test_servers_are_host_and_port(servers: str) -> None:
+def test_servers_are_host_and_port(servers: str, client: str) -> None:
     with pytest.raises(TransportError, match="host:port"):
-        KafkaPythonTransport(servers)
+        connect(servers, client=client)
     assert servers_of(" a:1, [::1]:9092 ") == ["a:1", "[::1]:9092"]
 
 
-def test_a_topic_that_cannot_be_made_is_named(broker: str) -> None:
-    transport = KafkaPythonTransport(broker)
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_topic_that_cannot_be_made_is_named(broker: str, client: str) -> None:
+    transport = connect(broker, client=client)
     with pytest.raises(TransportError, match="not legal"):
         transport.ensure_topics([TopicSpec("not legal")])
     transport.close()
@@ -208,6 +213,16 @@ def test_the_client_is_loaded_only_when_used() -> None:
     assert public.MemoryBus is MemoryBus
     with pytest.raises(AttributeError):
         _ = public.Nothing
+
+
+def test_clients_are_chosen_by_name(broker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(connect(broker), KafkaPythonTransport)
+    assert isinstance(connect(broker, client="confluent-kafka"), ConfluentTransport)
+    with pytest.raises(TransportError, match="did you mean 'kafka-python'"):
+        connect(broker, client="kafka_python")
+    monkeypatch.setitem(sys.modules, "streaming.transport.confluent", None)
+    with pytest.raises(TransportError, match=r"recloop\[fast\]"):
+        connect(broker, client="confluent-kafka")
 
 
 class Batch:
