@@ -22,8 +22,8 @@ if TYPE_CHECKING:
         TransportError,
     )
     from streaming.transport.broker import EmbeddedBroker
+    from streaming.transport.clients import connect
     from streaming.transport.confluent import ConfluentTransport
-    from streaming.transport.connect import connect
     from streaming.transport.kafka_python import KafkaPythonTransport
     from streaming.transport.memory import MemoryBus
     from streaming.transport.memory_log import LogicalClock
@@ -58,7 +58,7 @@ _HOMES = {
     "LogicalClock": "memory_log",
     "MemoryBus": "memory",
     "Watchdog": "watchdog",
-    "connect": "connect",
+    "connect": "clients",
 }
 
 

@@ -15,8 +15,8 @@ from kafka import KafkaProducer
 
 from streaming import transport as public
 from streaming.transport.api import TopicSpec, Transport, TransportError
+from streaming.transport.clients import CLIENTS, connect
 from streaming.transport.confluent import ConfluentTransport
-from streaming.transport.connect import CLIENTS, connect
 from streaming.transport.finished_aborts import careful
 from streaming.transport.kafka_python import KafkaPythonTransport
 from streaming.transport.memory import MemoryBus
@@ -208,6 +208,7 @@ def test_the_client_is_loaded_only_when_used() -> None:
         "assert 'kafka' not in sys.modules\n"
         "from streaming.transport import KafkaPythonTransport\n"
         "assert 'kafka' in sys.modules\n"
+        "assert all(getattr(t, name).__name__ == name for name in t.__all__)\n"
     )
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=60)
     assert public.MemoryBus is MemoryBus
