@@ -1,16 +1,12 @@
-"""The policies that a score in a world is measured between."""
+"""The privileged policies that a score in a world is measured by."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
-from agents.slots import ScorePolicy, SlotPolicy, greedy
+from agents import ScorePolicy
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from agents.api import Floats, Requests
 
 
@@ -19,19 +15,6 @@ class Appealing(Protocol):
 
     def appeal_of(self, requests: Requests) -> Floats:
         """Return the true expected reward of every candidate, alone in the first slot."""
-
-
-class Random(SlotPolicy["None"]):
-    """Every slate alike: the floor of a world."""
-
-    name = "random"
-
-    def prepare(self, requests: Requests) -> None:
-        """Look at nothing."""
-
-    def slot(self, view: None, open_: NDArray[np.bool_]) -> Floats:
-        """Return the uniform distribution over open candidates."""
-        return greedy(np.zeros(open_.shape), open_)
 
 
 class Myopic(ScorePolicy):

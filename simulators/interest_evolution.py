@@ -24,14 +24,15 @@ import numpy as np
 
 from agents.jit import compiled
 from agents.streams import stream, uniform
-from simulators.draws import normal
-from simulators.world import ANSWER, BIRTH, OFFER, BatchedWorld, Feedback, Signal, clip
+from simulators.draws import clip, normal
+from simulators.records import ANSWER, BIRTH, OFFER, Feedback, Signal
+from simulators.world import BatchedWorld
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from agents.api import Floats, Rows
-    from simulators.world import Mask
+    from simulators.records import Mask
 
 TOPICS = 20
 BUDGET = 200.0

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from simulators.world import WorldError
+from simulators.records import WorldError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from agents.api import Floats, Keys, Policy
-    from simulators.world import Response, World
+    from simulators.records import Response
+    from simulators.world import World
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Is called with how much is done, and how much there is to do."""

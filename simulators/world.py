@@ -12,155 +12,22 @@ requests until they leave (or the horizon is reached), then `renew` brings the n
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
-from agents.api import PAD, Catalogue, Outcomes, RecloopError, Requests
-from agents.jit import compiled, inlined
+from agents import PAD, Catalogue, Outcomes, Requests, Uniform
+from agents.jit import compiled
 from agents.streams import derive, mix, stream
-from simulators.bounds import Myopic, Random
+from simulators.bounds import Myopic
+from simulators.records import LANE, Feedback, Response, Signal, WorldError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
-    from agents.api import Decisions, Floats, Keys, Policy, Rows
-
-    Mask = NDArray[np.bool_]
-
-LANE = np.dtype(
-    [
-        ("seed", np.uint64),
-        ("episode", np.uint64),  # how many users of this seed came before
-        ("user", np.uint64),  # the present user's key
-        ("visit", np.uint64),  # how many requests the user has had answered
-        ("clock", np.int64),  # how many requests the lane has had answered
-        ("total", np.float64),  # the user's summed reward
-        ("ended", np.bool_),  # whether the user has left
-    ],
-    align=True,
-)
-"""One record per lane. Kernels take the records and read them as `lanes[b].user`."""
-
-BIRTH, OFFER, ANSWER = np.uint64(2), np.uint64(3), np.uint64(4)
-"""Stream purposes: who a user is, what is on offer at a visit, and how the user answers to it.
-
-A draw is `uniform(stream(lane.user, lane.visit, PURPOSE), counter)`. Purpose 1 makes request keys.
-"""
-
-
-class WorldError(RecloopError, ValueError):
-    """A world that cannot be built as asked, or was handed what it cannot answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Signal:
-    """Something that a response reveals of every slot, float32 [B, K].
-
-    Parameters
-    ----------
-    name : str
-    low, high : float
-        The bounds of its values.
-    blank : float
-        Its value where there was no response: before a user's first, and in empty slots.
-    """
-
-    name: str
-    low: float
-    high: float
-    blank: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Feedback:
-    """What the users of a batch did with their slates, in arrays that kernels write into.
-
-    Parameters
-    ----------
-    asked : bool [B]
-        Whether the lane had a user who asked. The other rows are blank.
-    rewards : float32 [B, K]
-    seen : bool [B, K]
-    expected : float64 [B, K]
-        The true expected reward of every slot, given the slate and the user as they were.
-    terminated : bool [B]
-        Whether the user left.
-    truncated : bool [B]
-        Whether the user was still there when the horizon was reached.
-    signals : dict of float32 [B, K]
-        By name of `BatchedWorld.signals`.
-    """
-
-    asked: Mask
-    rewards: NDArray[np.float32]
-    seen: Mask
-    expected: Floats
-    terminated: Mask
-    truncated: Mask
-    signals: Mapping[str, NDArray[np.float32]]
-
-    @classmethod
-    def blank(cls, asked: Mask, slate_size: int, signals: tuple[Signal, ...]) -> Feedback:
-        """Return feedback in which nothing has happened yet."""
-        shape, lanes = (len(asked), slate_size), len(asked)
-        values = np.zeros((len(signals), *shape), dtype=np.float32)
-        for signal, value in zip(signals, values, strict=True):
-            if signal.blank:
-                value.fill(signal.blank)
-        return cls(
-            asked=asked,
-            rewards=np.zeros(shape, dtype=np.float32),
-            seen=np.zeros(shape, dtype=np.bool_),
-            expected=np.zeros(shape),
-            terminated=np.zeros(lanes, dtype=np.bool_),
-            truncated=np.zeros(lanes, dtype=np.bool_),
-            signals={s.name: value for s, value in zip(signals, values, strict=True)},
-        )
-
-    @property
-    def ended(self) -> Mask:
-        """The lanes that are without a user now: bool [B]."""
-        return self.terminated | self.truncated | ~self.asked
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """The complete facts of one step, and what only a simulation knows of them.
-
-    Parameters
-    ----------
-    outcomes : Outcomes
-        One row per lane. Rows whose lane had no user are empty slates: see `facts`.
-    feedback : Feedback
-    """
-
-    outcomes: Outcomes
-    feedback: Feedback
-
-    @property
-    def expected(self) -> Floats:
-        """The true expected rewards: float64 [B, K]."""
-        return self.feedback.expected
-
-    @property
-    def ended(self) -> Mask:
-        """The lanes that are without a user now: bool [B]."""
-        return self.feedback.ended
-
-    @property
-    def signals(self) -> Mapping[str, NDArray[np.float32]]:
-        """What the response reveals beside the reward: float32 [B, K] by name."""
-        return self.feedback.signals
-
-    @property
-    def facts(self) -> Outcomes:
-        """The outcomes of the lanes that had a user: what a policy learns from."""
-        asked = self.feedback.asked
-        return self.outcomes if asked.all() else self.outcomes.take(np.flatnonzero(asked))
+    from agents import Decisions, Policy
+    from agents.api import Floats, Keys, Rows
+    from simulators.records import Mask
 
 
 @runtime_checkable
@@ -201,8 +68,8 @@ class World(Protocol):
     def bounds(self) -> dict[str, Policy]:
         """Return the policies that scores are normalised between, worst first.
 
-        "random", "myopic" (privileged: the true immediate reward), and where the world knows one
-        "oracle", the strongest privileged policy.
+        "random" (uniform), "myopic" (privileged: the true immediate reward), and where the world
+        knows one "oracle", the strongest privileged policy.
         """
 
 
@@ -228,7 +95,8 @@ class BatchedWorld(ABC):
     """
 
     name: ClassVar[str]
-    signals: ClassVar[tuple[Signal, ...]] = ()
+    signals: tuple[Signal, ...] = ()
+    """What a response reveals of every slot beside its reward."""
     leaves: ClassVar[bool] = True
     """Whether users leave of their own accord, sooner or later."""
     context_bounds: tuple[float, float] = (-np.inf, np.inf)
@@ -261,9 +129,9 @@ class BatchedWorld(ABC):
         self._offered = False
         self._asked: Requests | None = None
         if catalogue is not None:
-            self._open = np.flatnonzero(catalogue.available)
+            self.open_rows = np.flatnonzero(catalogue.available)
             self._place = np.full(len(catalogue) + 1, PAD, dtype=np.int64)  # the last is PAD's
-            self._place[self._open] = np.arange(num_candidates)
+            self._place[self.open_rows] = np.arange(num_candidates)
 
     def __len__(self) -> int:
         return len(self.lanes)
@@ -434,7 +302,7 @@ class BatchedWorld(ABC):
         """Return the candidates, int64 [B, M], and the catalogue they are rows of."""
         B, M = len(self), self.num_candidates
         if self.catalogue is not None:
-            return np.tile(self._open, (B, 1)), self.catalogue
+            return np.tile(self.open_rows, (B, 1)), self.catalogue
         keys = np.empty(B * M, dtype=np.uint64)
         _item_keys(request_keys, keys.reshape(B, M))
         features = self.documents().reshape(B * M, self.item_width)
@@ -477,7 +345,7 @@ class BatchedWorld(ABC):
 
     def bounds(self) -> dict[str, Policy]:
         """Return the bounds; see `World.bounds`. A world that has an oracle adds it."""
-        return {"random": Random(), "myopic": Myopic(self)}
+        return {"random": Uniform(), "myopic": Myopic(self)}
 
 
 @compiled
@@ -493,12 +361,6 @@ def first_fault(choices: Rows, candidates: int, allow_pad: bool) -> int:
                 if choices[b, earlier] == choices[b, k]:
                     return b
     return -1
-
-
-@inlined
-def clip(x: float, low: float, high: float) -> float:
-    """Return x, moved into [low, high]."""
-    return min(high, max(low, x))
 
 
 @compiled

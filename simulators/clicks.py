@@ -1,0 +1,295 @@
+"""A model of what is clicked, fitted to a log: by position, item and context.
+
+    logit P(click) = bias + strength * prior(item) + position + item + context + item features
+                     + context x item features
+
+A log of clicks is mostly rows that say nothing, so everything is regularised: each block of
+coefficients has a normal prior of its own spread, and a block that does not help is left out. What
+helps is decided by the log-likelihood of rows that were held out (cross-validation).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from scipy import sparse
+from scipy.optimize import minimize
+from scipy.special import expit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from agents.api import Floats, Rows
+    from simulators.impressions import Impressions
+
+    Mask = NDArray[np.bool_]
+
+Design: TypeAlias = "sparse.csr_array"
+
+SPREADS = (0.1, 0.25, 0.5, 1.0, 2.0)
+"""The standard deviations that a block's coefficients may have; the block may also be left out."""
+STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""How far the items may be believed to be what an earlier period says of them."""
+FOLDS = 10
+MARGIN = 1.0
+"""How many nats of held-out log-likelihood another block must bring: less is what chance gives."""
+WIDEST_PRODUCT = 400
+"""Above so many products of context and item features they are not tried."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClickModel:
+    """Click chances of every item for every context and position.
+
+    Parameters
+    ----------
+    weights : float64 [N, 1 + D]
+        Per item a bias, and what it adds to the log-odds per unit of every context feature.
+    positions : float64 [P]
+        What a position adds to the log-odds.
+    """
+
+    weights: Floats
+    positions: Floats
+
+    def log_odds(self, seen: Impressions) -> Floats:
+        """Return the log-odds of every impression: float64 [n]."""
+        weights = self.weights[seen.items]
+        slopes: Floats = np.einsum("nd,nd->n", weights[:, 1:], seen.contexts[seen.context])
+        return weights[:, 0] + slopes + self.positions[seen.positions]
+
+    def chances(self, seen: Impressions) -> Floats:
+        """Return how likely every impression is to be clicked: float64 [n]."""
+        chances: Floats = expit(self.log_odds(seen))
+        return chances
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a click model is made of.
+
+    Parameters
+    ----------
+    strength : float
+        How far the earlier period is believed.
+    spreads : dict of str to float
+        The standard deviation of the coefficients of every block that is in.
+    """
+
+    strength: float
+    spreads: dict[str, float]
+
+
+class Blocks:
+    """The blocks of a log's design, built once and put together as recipes ask.
+
+    Parameters
+    ----------
+    seen : Impressions
+    prior : float64 [N], optional
+        The log-odds of a click on every item in an earlier period.
+    positions : int, optional
+        P, where other impressions may stand at positions that these do not have.
+    """
+
+    def __init__(
+        self, seen: Impressions, prior: Floats | None = None, positions: int | None = None
+    ) -> None:
+        self.seen = seen
+        centred = np.zeros(len(seen.catalogue)) if prior is None else prior - prior.mean()
+        self.prior: Floats = centred
+        self.has_prior = prior is not None
+        context, features = seen.contexts.astype(np.float64), seen.catalogue.features
+        self.marks = _indicators(context)
+        self.scale = _scale(context[seen.context])
+        item_marks = _indicators(features)
+        self.item_scale = _scale(features.astype(np.float64))
+        centred_context = (context - self.scale[0]) / self.scale[1]
+        centred_items = (features - self.item_scale[0]) / self.item_scale[1]
+        N, P = len(seen.catalogue), positions or int(seen.positions.max()) + 1
+        by_context = {
+            "context numbers": centred_context[:, ~self.marks],
+            "context marks": context[:, self.marks],
+        }
+        by_item = {
+            "item": np.eye(N),
+            "item numbers": centred_items[:, ~item_marks],
+            "item marks": features[:, item_marks].astype(np.float64),
+        }
+        self.tables = {"position": np.eye(P), **by_item, **by_context}
+        self.places = {"position": seen.positions}
+        self.places |= dict.fromkeys(by_item, seen.items)
+        self.places |= dict.fromkeys(by_context, seen.context)
+        self.designs = {
+            name: sparse.csr_array(table)[self.places[name]]
+            for name, table in self.tables.items()
+            if table.shape[1]
+        }
+        if 0 < context.shape[1] * features.shape[1] <= WIDEST_PRODUCT:
+            pairs = np.einsum(
+                "nd,nf->ndf", centred_context[seen.context], centred_items[seen.items]
+            )
+            self.designs["products"] = sparse.csr_array(pairs.reshape(len(seen), -1))
+
+    @property
+    def names(self) -> list[str]:
+        """The blocks that a recipe may name."""
+        return list(self.designs)
+
+    def offset(self, strength: float) -> Floats:
+        """Return what is added to every impression's log-odds beside the coefficients."""
+        return strength * self.prior[self.seen.items]
+
+    def design(self, recipe: Recipe) -> tuple[Design, Floats]:
+        """Return the columns of a recipe, [n, p], and their coefficients' spreads, [p]."""
+        columns = [self.designs[name] for name in recipe.spreads]
+        spreads = [
+            np.full(self.designs[name].shape[1], spread) for name, spread in recipe.spreads.items()
+        ]
+        if not columns:
+            return sparse.csr_array((len(self.seen), 0)), np.zeros(0)
+        return sparse.csr_array(sparse.hstack(columns, format="csr")), np.concatenate(spreads)
+
+    def model(self, recipe: Recipe, bias: float, coefficients: Floats) -> ClickModel:
+        """Return the click model that a recipe's coefficients stand for."""
+        widths = [self.designs[name].shape[1] for name in recipe.spreads]
+        parts = dict(
+            zip(recipe.spreads, np.split(coefficients, np.cumsum(widths)[:-1]), strict=True)
+            if widths
+            else ()
+        )
+        D, F = self.seen.contexts.shape[1], self.seen.catalogue.features.shape[1]
+        item = bias + recipe.strength * self.prior
+        for name in ("item", "item numbers", "item marks"):
+            if name in parts:
+                item = item + self.tables[name] @ parts[name]
+        slopes = np.zeros((len(item), D))
+        if "context marks" in parts:
+            slopes[:, self.marks] += parts["context marks"]
+        standard = np.zeros((len(item), D))
+        if "context numbers" in parts:
+            standard[:, ~self.marks] += parts["context numbers"]
+        if "products" in parts:
+            items = (self.seen.catalogue.features - self.item_scale[0]) / self.item_scale[1]
+            standard += items @ parts["products"].reshape(D, F).T
+        slopes += standard / self.scale[1]
+        item = item - (standard * (self.scale[0] / self.scale[1])).sum(axis=1)
+        positions = parts.get("position", np.zeros(self.tables["position"].shape[1]))
+        return ClickModel(np.column_stack([item, slopes]), positions)
+
+
+def _indicators(table: NDArray[np.floating]) -> Mask:
+    """Return which columns hold nothing but 0 and 1."""
+    return np.asarray(np.isin(table, (0.0, 1.0)).all(axis=0))
+
+
+def _scale(table: Floats) -> tuple[Floats, Floats]:
+    """Return the mean and the standard deviation of every column, 1 where it does not vary."""
+    spread = table.std(axis=0)
+    return table.mean(axis=0), np.where(spread > 0.0, spread, 1.0)
+
+
+def ridge(design: Design, clicks: Floats, offset: Floats, spreads: Floats) -> tuple[float, Floats]:
+    """Return bias and coefficients of the logistic regression with normal priors.
+
+    They maximise  sum_i log P(clicks_i) - 1/2 sum_j (coefficient_j / spread_j)^2. The bias is free.
+
+    Parameters
+    ----------
+    design : sparse float64 [n, p]
+    clicks, offset : float64 [n]
+    spreads : float64 [p]
+    """
+    scaled = sparse.csr_array(design @ sparse.diags_array(spreads))
+    across = sparse.csr_array(scaled.T)
+
+    def odds(v: Floats) -> Floats:
+        out: Floats = offset + v[0] + scaled @ v[1:]
+        return out
+
+    def loss(v: Floats) -> tuple[float, Floats]:
+        at = odds(v)
+        value = -log_likelihood(at, clicks).sum() + 0.5 * v[1:] @ v[1:]
+        error = expit(at) - clicks
+        return float(value), np.concatenate([[error.sum()], across @ error + v[1:]])
+
+    def curvature(v: Floats, direction: Floats) -> Floats:
+        chance = expit(odds(v))
+        change = chance * (1.0 - chance) * (direction[0] + scaled @ direction[1:])
+        return np.concatenate([[change.sum()], across @ change + direction[1:]])
+
+    start = np.zeros(len(spreads) + 1)
+    start[0] = np.log(clicks.mean() / (1.0 - clicks.mean()))
+    found = minimize(
+        loss, start, jac=True, hessp=curvature, method="trust-ncg", options={"gtol": 1e-5}
+    )
+    return float(found.x[0]), found.x[1:] * spreads
+
+
+def held_out(blocks: Blocks, recipe: Recipe, folds: list[Rows]) -> Floats:
+    """Return the log-likelihood of every row under a model that has not seen it: float64 [n]."""
+    design, spreads = blocks.design(recipe)
+    clicks, offset = blocks.seen.clicks, blocks.offset(recipe.strength)
+    out = np.empty(len(clicks))
+    everything = np.arange(len(clicks))
+    for held in folds:
+        rest = np.setdiff1d(everything, held, assume_unique=True)
+        bias, coefficients = ridge(design[rest], clicks[rest], offset[rest], spreads)
+        odds = offset[held] + bias + design[held] @ coefficients
+        out[held] = log_likelihood(odds, clicks[held])
+    return out
+
+
+def log_likelihood(odds: Floats, clicks: Floats) -> Floats:
+    """Return log P(click or not) of every row, in nats."""
+    return clicks * odds - np.logaddexp(0.0, odds)
+
+
+def stratified(clicks: Floats, folds: int, generator: np.random.Generator) -> list[Rows]:
+    """Return disjoint sets of rows with equal shares of the clicks."""
+    order = generator.permutation(len(clicks))
+    order = order[np.argsort(clicks[order], kind="stable")]
+    return [np.sort(order[start::folds]) for start in range(folds)]
+
+
+def search(blocks: Blocks, generator: np.random.Generator) -> Recipe:
+    """Return the recipe under which held-out rows are likeliest, found block by block.
+
+    The items' own effects are always in, at the spread that is best: a world in which all items
+    are the same would be of no use. Other blocks come in one by one, the best first, as long as
+    they help by `MARGIN`; a block that is in may change its spread.
+    """
+    folds = stratified(blocks.seen.clicks, FOLDS, generator)
+
+    def value(recipe: Recipe) -> float:
+        return float(held_out(blocks, recipe, folds).sum())
+
+    strengths = STRENGTHS if blocks.has_prior else (0.0,)
+    best = max((Recipe(s, {}) for s in strengths), key=value)
+    best = max((_with(best, "item", spread) for spread in SPREADS), key=value)
+    reached = value(best)
+    while True:
+        tries = [
+            _with(best, name, spread)
+            for name in blocks.names
+            for spread in SPREADS
+            if best.spreads.get(name) != spread
+        ]
+        values = [value(recipe) for recipe in tries]
+        top = int(np.argmax(values))
+        if values[top] < reached + MARGIN:
+            return best
+        best, reached = tries[top], values[top]
+
+
+def _with(recipe: Recipe, block: str, spread: float) -> Recipe:
+    return replace(recipe, spreads={**recipe.spreads, block: spread})
+
+
+def fit(blocks: Blocks, recipe: Recipe) -> ClickModel:
+    """Return the click model of a recipe, fitted to all impressions."""
+    design, spreads = blocks.design(recipe)
+    bias, coefficients = ridge(design, blocks.seen.clicks, blocks.offset(recipe.strength), spreads)
+    return blocks.model(recipe, bias, coefficients)
