@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simulators.logs import LogWriter
+from simulators import LogWriter
 from streaming.catalogue import CatalogueFold
 from streaming.names import name_of
 from streaming.records import outcomes_on, runs

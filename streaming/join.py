@@ -10,6 +10,9 @@ delivered again, lead to the same outcomes in the same order:
 - A ranking at r is open until the watermark reaches r + window. An interaction at i belongs to it
   if r - window < i < r + window, and may come before it.
 - Rankings that close give outcomes in the order of (closing time, ranking time, id).
+
+When a ranking is closed for good is for the caller to say, who knows of the other partitions: what
+the rules say of an event does not hang on it.
 """
 
 from __future__ import annotations
@@ -111,7 +114,9 @@ class Join:
     def __init__(self, topic: str, shard: Shard, rules: Rules, limits: Limits) -> None:
         self._topic, self._shard = topic, shard
         self._rules, self._limits = rules, limits
-        self._watermark = Watermark(rules.quorum, rules.lateness, shard.state.newest)
+        self._watermark = Watermark(
+            rules.quorum, rules.lateness, shard.state.newest, shard.state.floor
+        )
         self._counts = shard.state.counts
         self._batch = Batch()
         for name, user in shard.users():
@@ -121,6 +126,16 @@ class Join:
     def watermark(self) -> int:
         """The partition's event time in milliseconds since the epoch."""
         return self._watermark.value
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is open here."""
+        return self._counts.open == 0
+
+    def advance(self, time: int) -> None:
+        """Move the partition's time to at least here, though no event claims it."""
+        if time > self._watermark.value:
+            self._watermark.floor = self._shard.state.floor = time
 
     def take(self, event: Feedback, record: Record, opener: Opener) -> None:
         """Take an event in, count it as a duplicate, or bury it."""
@@ -136,13 +151,19 @@ class Join:
         self._counts.bury(kind)
         self._batch.letters.append(letter_of(kind, reason, record))
 
-    def settle(self) -> Batch:
-        """Close what is due, forget what is past the horizon, and return what the batch brought."""
+    def settle(self, until: int) -> Batch:
+        """Close what is due by a time, forget what is past the horizon; return what there was.
+
+        Parameters
+        ----------
+        until : int
+            At most the watermark.
+        """
         for name, user in self._shard.changed():
             self._schedule(name, user)
         now, batch = self._watermark.value, self._batch
-        for name in self._shard.due(now):
-            self._shut(name, now)
+        for name in self._shard.due(until):
+            self._shut(name, until)
         batch.closed.sort(key=lambda closed: (closed.ranking.time, closed.ranking.id))
         self._counts.outcomes += len(batch.closed)
         for name, user in self._shard.changed():
@@ -248,6 +269,8 @@ class Join:
             self._counts.waiting -= 1
             user.waiting.remove(waiting)
             try:
+                if waiting.time + self._rules.window <= now:
+                    raise self._without_ranking(waiting)
                 self._credit(ranking, waiting)
             except RefusedError as error:
                 self._bury_waiting(error.kind, str(error), name, waiting)
@@ -300,15 +323,15 @@ class Join:
 
     # --- closing and forgetting
 
-    def _shut(self, name: str, now: int) -> None:
+    def _shut(self, name: str, until: int) -> None:
         """Close a user's rankings whose window has passed, and bury what waited in vain."""
         user = self._shard.user(name)
         self._shard.keep(name)
         window = self._rules.window
-        for ranking in [r for r in user.open.values() if r.time + window <= now]:
+        for ranking in [r for r in user.open.values() if r.time + window <= until]:
             del user.open[ranking.id]
             self._batch.closed.append(Closed(name, ranking, self._rewards(ranking)))
-        for waiting in [w for w in user.waiting if w.time + window <= now]:
+        for waiting in [w for w in user.waiting if w.time + window <= until]:
             user.waiting.remove(waiting)
             self._counts.waiting -= 1
             self._bury_waiting("no-ranking", str(self._without_ranking(waiting)), name, waiting)

@@ -82,6 +82,7 @@ def replay_log(
         end = int(log.requests.time.max(initial=0)) + config.rules.window
         for partition in range(config.partitions):
             sender.ring(partition, end)
+        sender.flush()
     finally:
         sender.close()
     return Replayed(dict(sender.sent), end + config.rules.lateness)

@@ -40,6 +40,9 @@ class Rules:
         How long events are remembered, so that a second delivery is known as one.
     quorum : int
         How many events must claim a time before it is believed.
+    idle : int
+        How far behind the furthest partition one may fall of which everything is read, before it
+        counts as idle and its time is moved along.
     max_ahead : int
         How far ahead of its production an event's time may be.
     rewards : mapping of str to float
@@ -60,16 +63,17 @@ class Rules:
     lateness: int = MINUTE
     horizon: int = 120 * MINUTE
     quorum: int = 3
+    idle: int = 5 * MINUTE
     max_ahead: int = DAY
     rewards: Mapping[str, float] = field(default_factory=lambda: {"click": 1.0})
     aggregation: str = "max"
     default_reward: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.window < 1 or self.quorum < 1 or min(self.lateness, self.max_ahead) < 0:
+        if self.window < 1 or self.quorum < 1 or min(self.lateness, self.max_ahead, self.idle) < 0:
             raise RuleError(
-                "window and quorum must be at least 1, lateness and max_ahead at least 0, not "
-                f"{self.window}, {self.quorum}, {self.lateness} and {self.max_ahead}"
+                "window and quorum must be at least 1, lateness, max_ahead, idle at least 0, not "
+                f"{self.window}, {self.quorum}, {self.lateness}, {self.max_ahead} and {self.idle}"
             )
         if self.horizon < self.window:
             raise RuleError(

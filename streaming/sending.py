@@ -104,7 +104,6 @@ class Sender:
         for n in range(rules.quorum):
             late = time + rules.lateness
             self.send("bells", name, UserEvent(id=f"{late} {n}", timestamp=late, user=name))
-        self.flush()
 
     def flush(self) -> None:
         """Wait until everything sent is written."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from streaming.events import Field
+from streaming.watermark import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,6 +147,11 @@ class Counts(msgspec.Struct):
     decisions: int = 0
     items: int = 0
 
+    @property
+    def open(self) -> int:
+        """How many rankings and interactions wait for what is still to come."""
+        return self.rankings - self.outcomes + self.waiting
+
     def bury(self, kind: str) -> None:
         """Count a dead letter."""
         self.dead[kind] = self.dead.get(kind, 0) + 1
@@ -165,7 +171,9 @@ class PartitionState(msgspec.Struct):
     features : str
         The declaration of features that its contexts were made by.
     newest : list of int
-        What its `Watermark` remembers.
+        What its `Watermark` has seen.
+    floor : int
+        What its `Watermark` is at least.
     counts : Counts
     items : int
         Partition 0 only: up to where refused records of `items` have been buried.
@@ -173,6 +181,7 @@ class PartitionState(msgspec.Struct):
 
     features: str
     newest: list[int] = []
+    floor: int = NEVER
     counts: Counts = msgspec.field(default_factory=Counts)
     items: int = 0
 
@@ -195,6 +204,7 @@ class Shard:
     def __init__(self, partition: int, features: str) -> None:
         self.partition = partition
         self.state = PartitionState(features)
+        self._live_state = b""
         self.live: dict[str, bytes] = {}
         self._drafts: dict[str, UserState] = {}
         self._sizes: dict[str, int] = {}  # of those whom the batch changes
@@ -248,14 +258,18 @@ class Shard:
     def changes(self) -> dict[bytes, bytes]:
         """Return what the batch changed, as records of the changelog: key to value."""
         changed = {name.encode(): _encode(user) for name, user in self.changed()}
-        changed[PARTITION_KEY] = _encode(self.state)
+        state = _encode(self.state)
+        if state != self._live_state:
+            changed[PARTITION_KEY] = state
         return changed
 
     def promote(self, changed: dict[bytes, bytes]) -> None:
         """Make the batch's changes the live state: called after the commit."""
-        self.live.update(
-            (key.decode(), value) for key, value in changed.items() if key != PARTITION_KEY
-        )
+        for key, value in changed.items():
+            if key == PARTITION_KEY:
+                self._live_state = value
+            else:
+                self.live[key.decode()] = value
         self._drafts.clear()
         self._sizes.clear()
 

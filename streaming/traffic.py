@@ -5,7 +5,7 @@ They go in lock-step, so that figures are the same in every run, however a worke
 1. Every user is shown their recommendation and answers it: rankings and interactions are sent.
 2. Every user's next recommendation is awaited. It was decided by the model as it was before this
    step's outcomes, because nothing closes in between.
-3. Partition by partition a bell is rung: it claims that the step's windows have passed. The step's
+3. A bell is rung in every partition: it claims that the step's windows have passed. The step's
    outcomes are awaited; then the model has learned from them.
 
 So decision t + 1 is made by a model that has learned from steps 0 to t - 1. The worker may run in
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from agents.api import Catalogue, Floats, Requests
-    from simulators.world import Response, World
+    from simulators import Response, World
     from streaming.config import WorkerConfig
     from streaming.events import Event
     from streaming.records import Recommendation
@@ -162,7 +161,7 @@ class Traffic:
         self._rows = {name: row for row, name in enumerate(self._catalogue().names or ())}
         self._latest: dict[str, Recommendation] = {}
         self._heard: dict[str, float] = {}
-        self._open: dict[int, set[str]] = {n: set() for n in range(config.partitions)}
+        self._open: dict[str, str] = {}
         self._sender.announce(self._catalogue())
 
     @property
@@ -215,9 +214,7 @@ class Traffic:
         for lane in range(len(following)):
             if _changed(requests, following, lane):
                 mail.introduce(following, lane, self._now + world.slate_size + 1)
-        for user, ranking in mail.rankings:
-            home = partition_of(user.encode(), self._config.partitions)
-            self._open[home].add(ranking)
+        self._open = {ranking: user for user, ranking in mail.rankings}
         latencies = self._send(mail)
         self._ring()
         return Step(response, shown, latencies)
@@ -266,16 +263,15 @@ class Traffic:
         return spoiled
 
     def _ring(self) -> None:
-        """Let the step's windows pass, in one partition after the other, and await the outcomes."""
+        """Let the step's windows pass, and await the outcomes."""
         rules = self._config.rules
-        for partition, rankings in self._open.items():
-            if rankings:
-                self._sender.ring(partition, self._now + rules.window)
-                self._await(partial(self._all_closed, partition))
+        for partition in {
+            partition_of(user.encode(), self._config.partitions) for user in self._open.values()
+        }:
+            self._sender.ring(partition, self._now + rules.window)
+        self._sender.flush()
+        self._await(lambda: not self._open)
         self._now += rules.window + rules.lateness + 1
-
-    def _all_closed(self, partition: int) -> bool:
-        return not self._open[partition]
 
     # --- reading
 
@@ -297,7 +293,7 @@ class Traffic:
     def _read(self, record: Record, heard: float) -> None:
         value = record.value or b""
         if record.topic == self._config.topics.outcomes:
-            self._open[record.partition].discard(_closed.decode(value).ranking)
+            self._open.pop(_closed.decode(value).ranking, None)
             return
         recommendation = decode_recommendation(value)
         self._latest[recommendation.user] = recommendation

@@ -24,21 +24,22 @@ class Watermark:
     lateness : int
         How far behind the believed time an event may come and still be in time, in milliseconds.
     newest : list of int
-        The `quorum` largest timestamps seen, the smallest first: all there is to remember. The list
-        is kept and changed.
+        The `quorum` largest timestamps seen, the smallest first. The list is kept and changed.
+    floor : int
+        What the watermark is at least.
     """
 
-    __slots__ = ("lateness", "newest", "quorum")
+    __slots__ = ("floor", "lateness", "newest", "quorum")
 
-    def __init__(self, quorum: int, lateness: int, newest: list[int]) -> None:
-        self.quorum, self.lateness, self.newest = quorum, lateness, newest
+    def __init__(self, quorum: int, lateness: int, newest: list[int], floor: int = NEVER) -> None:
+        self.quorum, self.lateness, self.newest, self.floor = quorum, lateness, newest, floor
 
     @property
     def value(self) -> int:
-        """The watermark in milliseconds since the epoch; `NEVER` before a quorum."""
+        """The watermark in milliseconds since the epoch; the floor before a quorum."""
         if len(self.newest) < self.quorum:
-            return NEVER
-        return self.newest[-self.quorum] - self.lateness
+            return self.floor
+        return max(self.floor, self.newest[-self.quorum] - self.lateness)
 
     def observe(self, time: int) -> None:
         """Take notice of an event's time. An event must be observed once only."""

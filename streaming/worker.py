@@ -33,7 +33,7 @@ from streaming.metrics import Report, Stopwatch, report
 from streaming.records import encode, letter_of
 from streaming.restore import RestoreError, restore_learner, restore_shards
 from streaming.shelf import Shelf
-from streaming.transport.api import AbortableError, TransportError
+from streaming.transport.api import AbortableError, TopicPartition, TransportError
 from streaming.transport.partitioner import partition_of
 
 if TYPE_CHECKING:
@@ -217,7 +217,8 @@ class Worker:
         with watch.over("join"):
             for event, record in events:
                 self._joins[record.partition].take(event, record, self._shelf)
-            batches = [join.settle() for join in self._joins]
+            until = self._settled_until()
+            batches = [join.settle(until) for join in self._joins]
         self._reached("join")
         with watch.over("learn"):
             outcomes = self._learn(batches)
@@ -231,7 +232,7 @@ class Worker:
             letters += [letter for batch in batches for letter in batch.letters]
             self._publish(outcomes, recommendations, letters)
             self._reached("publish")
-            changes = self._changelog(records)
+            changes = self._changelog()
         self._reached("state")
         with watch.over("commit"):
             self._producer.commit(self._consumer.positions(), self._consumer)
@@ -279,6 +280,28 @@ class Worker:
             )
         return event
 
+    def _settled_until(self) -> int:
+        """Return the time by which nothing more is expected in any partition.
+
+        Rankings close by this time in all partitions alike, so the order of outcomes is that of
+        event time, however the partitions are read. Only partitions of which everything is read are
+        not waited for: where nothing is open, and where nothing has come for long, which are idle.
+        """
+        newest = max(join.watermark for join in self._joins)
+        idle = newest - self._config.rules.idle
+        behind = [join for join in self._joins if join.watermark < newest]
+        if not any(join.empty or join.watermark < idle for join in behind):
+            return min(join.watermark for join in self._joins)
+        ends, positions = self._consumer.end_offsets(), self._consumer.positions()
+        waited_for = [newest]
+        for shard, join in zip(self._shards, self._joins, strict=True):
+            where = TopicPartition(self._topics.feedback, shard.partition)
+            if positions[where] >= ends[where]:
+                join.advance(idle)
+            if positions[where] < ends[where] or not join.empty:
+                waited_for.append(join.watermark)
+        return min(waited_for)
+
     def _refused_items(self) -> list[DeadLetter]:
         """Return the dead letters of `items` that no earlier worker has sent."""
         state = self._shards[0].state
@@ -298,6 +321,7 @@ class Worker:
             for shard, batch in zip(self._shards, batches, strict=True)
             for closed in batch.closed
         ]
+        closed.sort(key=lambda one: (one[1].ranking.time, one[1].ranking.id))
         window = self._config.rules.window
         outcomes = [
             outcome_of(ranking, seq, window)
@@ -353,13 +377,10 @@ class Worker:
             if len(message) <= _LARGEST_SNAPSHOT:
                 send(topics.model, message, key=_WHOLE_MODEL)
 
-    def _changelog(self, records: list[Record]) -> list[dict[bytes, bytes]]:
+    def _changelog(self) -> list[dict[bytes, bytes]]:
         """Publish what changed of the state, and return it by partition."""
-        read = {record.partition for record in records}
-        changes = []
-        for shard in self._shards:
-            changed = shard.changes() if shard.partition in read or not shard.partition else {}
+        changes = [shard.changes() for shard in self._shards]
+        for partition, changed in enumerate(changes):
             for key, value in changed.items():
-                self._producer.send(self._topics.state, value, key=key, partition=shard.partition)
-            changes.append(changed)
+                self._producer.send(self._topics.state, value, key=key, partition=partition)
         return changes

@@ -10,7 +10,7 @@ from agents.api import PAD, Catalogue
 from agents.features import candidate_features, features_at, joint
 from agents.slots import SlotPolicy, greedy
 from agents.streams import derive, normals, uniforms
-from simulators.world import BatchedWorld
+from simulators import BatchedWorld
 from streaming.config import WorkerConfig
 from streaming.events import (
     Field,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from agents.api import Floats, Outcomes, Requests, Rows, State
-    from simulators.world import Feedback as Answers
+    from simulators import Feedback as Answers
     from streaming.join import Feedback
     from streaming.records import DeadLetter, OutcomeRecord, Recommendation
     from streaming.state import UserState

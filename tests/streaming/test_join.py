@@ -43,7 +43,7 @@ class Bench:
         for event in events:
             self.join.take(event, record_of(event, self.offset), PlainOpener())
             self.offset += 1
-        batch = self.join.settle()
+        batch = self.join.settle(self.join.watermark)
         self.closed += batch.closed
         self.letters += batch.letters
         changes = self.shard.changes()

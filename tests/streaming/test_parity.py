@@ -148,15 +148,15 @@ def test_with_poison_among_it(plain: Played) -> None:
     assert {letter.kind for letter in loop.letters()} == {"contract"}
 
 
-def test_several_partitions_decide_the_same_at_first_and_learn_the_fold_of_their_outcomes(
-    plain: Played,
+@pytest.mark.parametrize(("partitions", "batch_size"), [(3, 1000), (4, 7), (16, 3)])
+def test_with_several_partitions_that_are_read_in_any_order(
+    plain: Played, partitions: int, batch_size: int
 ) -> None:
-    config = replace(CONFIG, partitions=3)
-    loop, again = Loop(MemoryBus(), config), Loop(MemoryBus(), config)
-    found = lived(loop.transport, config)
-    assert_same(lived(again.transport, replace(config, batch_size=7)), found)
-    np.testing.assert_array_equal(found.slates[: 2 * len(SEEDS)], plain.slates[: 2 * len(SEEDS)])
-    assert same_state(found.state, fold(loop.outcomes()))
+    config = replace(CONFIG, partitions=partitions, batch_size=batch_size)
+    bus = MemoryBus(unruly=[CONFIG.topics.feedback], seed=1, duplicate=0.4, reorder=6)
+    loop = Loop(bus, config)
+    assert_same(lived(bus, config, Faults(shuffle=True)), plain)
+    assert same_state(plain.state, fold(loop.outcomes()))
 
 
 def test_what_is_lost_is_counted_and_costs_its_reward_only() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from agents.api import Catalogue, Decisions, Outcomes, Requests, key_of
 from agents.streams import word
-from simulators.logs import LogError, read_log
+from simulators import LogError, read_log
 from streaming.events import Field, RankedItem, RankingEvent
 from streaming.export import Exported, export_log
 from streaming.names import name_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -240,6 +241,74 @@ def test_a_touch_after_the_catalogue_grew_is_decided_over_all_of_it(
     loop.send(user("u", "e2", 1001))
     drain(worker)
     assert loop.recommended()["u"].candidates != before
+
+
+def names_in(partition: int) -> Iterator[str]:
+    """Return users who live in a partition."""
+    return (n for n in map("u{}".format, count()) if partition_of(n.encode(), 2) == partition)
+
+
+def test_outcomes_are_in_the_order_of_event_time_over_all_partitions(
+    loop: Loop, worker: Worker
+) -> None:
+    here, there = next(names_in(0)), next(names_in(1))
+    loop.send(ranking(here, "second", 1500), ranking(there, "first", 1400))
+    loop.send(*[user(here, f"e{n}", 2700) for n in range(2)])
+    drain(worker)
+    assert loop.outcomes() == []  # the other partition may still have something earlier
+    loop.send(*[user(there, f"e{n}", 2700) for n in range(2)])
+    drain(worker)
+    assert [outcome.ranking for outcome in loop.outcomes()] == ["first", "second"]
+
+
+def test_a_partition_where_nothing_is_open_keeps_nobody_waiting(loop: Loop, worker: Worker) -> None:
+    here = next(names_in(0))
+    loop.send(ranking(here, "alone", 1500), *[user(here, f"e{n}", 2700) for n in range(2)])
+    drain(worker)
+    assert [outcome.ranking for outcome in loop.outcomes()] == ["alone"]
+
+
+def test_an_idle_partition_is_waited_for_no_longer_than_agreed_and_then_moves_along(
+    loop: Loop, worker: Worker
+) -> None:
+    here, there = next(names_in(0)), next(names_in(1))
+    idle = CONFIG.rules.idle
+    loop.send(ranking(here, "busy", 1500), ranking(there, "silent", 1450))
+    loop.send(*[user(here, f"a{n}", 1500 + idle) for n in range(2)])
+    drain(worker)
+    assert loop.outcomes() == []
+    loop.send(*[user(here, f"b{n}", 2600 + idle) for n in range(2)])
+    drain(worker)
+    assert [outcome.ranking for outcome in loop.outcomes()] == ["silent", "busy"]
+    loop.send(interaction(there, "late", 1460, "silent"), ranking(there, "in time", 2300))
+    drain(worker)
+    assert [letter.kind for letter in loop.letters()] == ["after-window"]
+    again = Worker(loop.transport, OrderPolicy, CONFIG)
+    loop.send(ranking(there, "too late", 1499))
+    drain(again)
+    assert [letter.kind for letter in loop.letters()] == ["after-window"] * 2
+
+
+def test_a_backlog_is_never_taken_for_idleness() -> None:
+    config = changed(batch_size=1)
+    loop = Loop(MemoryBus(), config)
+    loop.announce()
+    here, there = next(names_in(0)), next(names_in(1))
+    for n in range(20):
+        time = 2000 + n * 10 * CONFIG.rules.idle
+        loop.send(ranking(here, f"h{n:02}", time), interaction(here, f"i{n}", time + 1, f"h{n:02}"))
+    for n in range(20):
+        time = 2001 + n * 10 * CONFIG.rules.idle
+        loop.send(
+            ranking(there, f"t{n:02}", time), interaction(there, f"i{n}", time + 1, f"t{n:02}")
+        )
+    loop.tick(time + 10_000)
+    worker = Worker(loop.transport, OrderPolicy, config)
+    drain(worker)
+    assert loop.letters() == []
+    expected = [name for n in range(20) for name in (f"h{n:02}", f"t{n:02}")]
+    assert [outcome.ranking for outcome in loop.outcomes()] == expected
+    assert all(outcome.rewards == [1.0, 0.0] for outcome in loop.outcomes())
 
 
 GOOD = encode(user("u", "good", 1000))
