@@ -2,23 +2,83 @@
 
 Kernels are used where a decision hangs on arithmetic: a loop over one request's numbers gives the
 same bits in a batch of one and of ten thousand, which BLAS and SIMD reductions do not promise.
+
+numba's disk cache looks at a kernel's own file only. A kernel that calls others would go on running
+their old code after they were changed, so the cache folder is named by the source of the kernel's
+module and of everything in the house that it imports.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+from platformdirs import user_cache_path
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+_HOUSE = Path(__file__).resolve().parent.parent
+_IMPORTS = re.compile(rb"^\s*(?:from|import)\s+([\w.]+)", re.MULTILINE)
 
 
 def compiled(function: Kernel) -> Kernel:
     """Return a function compiled by numba on first use, without fast-math reordering."""
-    return cast("Kernel", numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+    with _own_cache(function):
+        return cast("Kernel", numba.njit(cache=True, nogil=True, error_model="numpy")(function))
 
 
 def inlined(function: Kernel) -> Kernel:
     """Return a small compiled function whose body is copied into the kernels that call it."""
-    return cast("Kernel", numba.njit(cache=True, nogil=True, inline="always")(function))
+    with _own_cache(function):
+        return cast("Kernel", numba.njit(cache=True, nogil=True, inline="always")(function))
+
+
+@contextmanager
+def _own_cache(function: Callable[..., Any]) -> Iterator[None]:
+    """Let numba keep a kernel's machine code in the folder that belongs to its sources."""
+    config: Any = numba.config
+    given, file = config.CACHE_DIR, Path(function.__code__.co_filename)
+    if file.is_file():
+        config.CACHE_DIR = str(_folder(file, given))
+    try:
+        yield
+    finally:
+        config.CACHE_DIR = given
+
+
+@cache
+def _folder(file: Path, given: str) -> Path:
+    """Return the cache folder of a module: where NUMBA_CACHE_DIR says, beside it, or at home."""
+    beside = file.parent / "__pycache__"
+    if given:
+        base = Path(given)
+    elif os.access(beside if beside.is_dir() else file.parent, os.W_OK):
+        base = beside
+    else:
+        base = user_cache_path("recloop")
+    return base / f"kernels-{_digest(file)}"
+
+
+def _digest(file: Path) -> str:
+    """Return a digest of a module's source and of all that it imports from the house."""
+    sources: dict[Path, bytes] = {}
+    found = [file.resolve()]
+    while found:
+        path = found.pop()
+        if path not in sources:
+            sources[path] = path.read_bytes()
+            for name in _IMPORTS.findall(sources[path]):
+                module = _HOUSE.joinpath(*name.decode().split("."))
+                options = (module.with_suffix(".py"), module / "__init__.py")
+                found += [option for option in options if option.is_file()]
+    digest = blake2b(digest_size=8)
+    for path in sorted(sources):
+        digest.update(sources[path])
+    return digest.hexdigest()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agents.api import PAD, Catalogue, Requests, ShapeError
-from agents.features import candidate_features, joint, joint_width
+from agents.features import candidate_features, joint, joint_width, weigh
 
 
 @pytest.mark.parametrize(
@@ -44,3 +46,18 @@ def test_padded_candidates_have_zero_features() -> None:
         time=np.zeros(1, np.int64),
     )
     np.testing.assert_array_equal(candidate_features(requests)[0], [[3, 4], [0, 0], [1, 2]])
+
+
+@given(st.integers(0, 4), st.integers(0, 3), st.integers(1, 6), st.integers(0, 99))
+def test_weighted_sums_are_the_same_in_any_batch(B: int, M: int, P: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    features, weights = rng.normal(size=(B, M, P)).astype(np.float32), rng.normal(size=P)
+    found = weigh(features, weights)
+    np.testing.assert_allclose(found, np.einsum("bmp,p->bm", features, weights), atol=1e-12)
+    for b in range(B):
+        np.testing.assert_array_equal(weigh(features[b], weights), found[b])
+
+
+def test_weights_of_another_width_are_refused() -> None:
+    with pytest.raises(ShapeError, match="cannot be weighed"):
+        weigh(np.zeros((2, 3), np.float32), np.zeros(4))
