@@ -50,7 +50,7 @@ HANGING = 120.0
 _LARGEST = 2**31 - 1
 _LARGEST_RECORD = 1_000_000_000
 _FULL_QUEUE_PAUSE, _FLUSH_SLICE = 0.05, 0.2
-_TRANSACTIONAL_LINGER_MS = 20
+_LINGER_MS, _TRANSACTIONAL_LINGER_MS = 5, 20  # a flush or a commit does not linger
 _FENCED = {
     KafkaError.PRODUCER_FENCED,
     KafkaError._FENCED,
@@ -176,7 +176,8 @@ class ConfluentTransport:
         reach(self._servers, self._timeout)
         options: dict[str, Any] = {
             "enable.idempotence": True,
-            "linger.ms": 0,
+            "delivery.report.only.error": True,
+            "linger.ms": _LINGER_MS,
             "message.max.bytes": _LARGEST_RECORD,
             "allow.auto.create.topics": False,
         }
@@ -249,27 +250,28 @@ class ConfluentConsumer:
         records: list[Record] = []
         with _translated("reading"):
             while not records:
-                remaining = max(0.0, deadline - time.monotonic())
-                first = self.client.poll(remaining)
+                first = self.client.poll(max(0.0, deadline - time.monotonic()))
                 if first is None:
                     break
-                self._take(first, records)
-                for message in self.client.consume(max_records - 1, 0.0) if max_records > 1 else ():
-                    self._take(message, records)
+                rest = self.client.consume(max_records - 1, 0.0) if max_records > 1 else []
+                self._take([first, *rest], records)
         return records
 
-    def _take(self, message: Any, records: list[Record]) -> None:
-        """Keep a message's record, and where it leaves its partition."""
-        topic, partition, offset = message.topic(), message.partition(), message.offset()
-        error = message.error()
-        if error is None:
-            key, value, (_, timestamp) = message.key(), message.value(), message.timestamp()
-            records.append(Record(topic, partition, offset, key, value, timestamp))
-            self._positions[TopicPartition(topic, partition)] = offset + 1
-        elif error.code() == KafkaError._PARTITION_EOF:
-            self._positions[TopicPartition(topic, partition)] = offset
-        elif not error.retriable():
-            raise KafkaException(error)
+    def _take(self, messages: list[Any], records: list[Record]) -> None:
+        """Keep the records of messages, and where they leave their partitions."""
+        ends: dict[tuple[str, int], int] = {}
+        for message in messages:
+            topic, partition, offset = message.topic(), message.partition(), message.offset()
+            error = message.error()
+            if error is None:
+                key, value, (_, timestamp) = message.key(), message.value(), message.timestamp()
+                records.append(Record(topic, partition, offset, key, value, timestamp))
+                ends[topic, partition] = offset + 1
+            elif error.code() == KafkaError._PARTITION_EOF:
+                ends[topic, partition] = offset
+            elif not error.retriable():
+                raise KafkaException(error)
+        self._positions |= {TopicPartition(*address): end for address, end in ends.items()}
 
     def positions(self) -> dict[TopicPartition, int]:
         """Return the offset of the next record of every partition."""
@@ -351,21 +353,21 @@ class ConfluentProducer(BaseProducer):
         timestamp: int | None,
     ) -> None:
         options = {} if timestamp is None else {"timestamp": timestamp}
-        deadline = time.monotonic() + HANGING
-        with self._translated(f"writing to {topic!r}"):
-            while True:
-                try:
-                    self._client.produce(
-                        topic, value, key, partition, on_delivery=self._delivered, **options
-                    )
-                except BufferError:  # the client's own cap on what is in flight
-                    if time.monotonic() > deadline:
-                        raise TransportError(f"nothing is taken from {topic!r}'s queue") from None
-                    self._client.poll(_FULL_QUEUE_PAUSE)
-                else:
-                    self._client.poll(0)
-                    break
-            self._raise_failed()
+        deadline = 0.0
+        while True:
+            try:
+                self._client.produce(
+                    topic, value, key, partition, on_delivery=self._delivered, **options
+                )
+            except BufferError:  # the client's own cap on what is in flight
+                deadline = deadline or time.monotonic() + HANGING
+                if time.monotonic() > deadline:
+                    raise self._kind(f"nothing sent to {topic!r} is acknowledged") from None
+                self._client.poll(_FULL_QUEUE_PAUSE)
+            except KafkaException as error:
+                raise _ours(error, f"writing to {topic!r}", self._kind) from None
+            else:
+                return
 
     def _delivered(self, error: KafkaError | None, _message: Any) -> None:
         if error is not None:
@@ -380,7 +382,7 @@ class ConfluentProducer(BaseProducer):
             raise KafkaException(error)
 
     def _commit(self, offsets: Mapping[TopicPartition, int], consumer: Consumer) -> None:
-        with self._translated("committing"):
+        with _translated("committing", self._kind):
             if offsets:
                 at = [ClientTopicPartition(*address, n) for address, n in offsets.items()]
                 metadata = _client_of(consumer).consumer_group_metadata()
@@ -395,7 +397,7 @@ class ConfluentProducer(BaseProducer):
 
     def flush(self) -> None:
         """Wait until everything sent is written, and raise if anything was not."""
-        with self._translated("writing"):
+        with _translated("writing", self._kind):
             self._await_sends()
 
     def _await_sends(self) -> None:
@@ -418,12 +420,10 @@ class ConfluentProducer(BaseProducer):
             self.open = False
             self._client.purge()
 
-    @contextmanager
-    def _translated(self, doing: str) -> Iterator[None]:
-        """Turn the client's errors into ours; inside a transaction they can be worked again."""
-        kind = TransportError if self.transactional_id is None else AbortableError
-        with _translated(doing, kind):
-            yield
+    @property
+    def _kind(self) -> type[TransportError]:
+        """What an error is that may be of any kind: inside a transaction it can be worked again."""
+        return TransportError if self.transactional_id is None else AbortableError
 
 
 def _insist(call: Callable[[float], object]) -> None:
@@ -451,11 +451,16 @@ def _translated(doing: str, kind: type[TransportError] = TransportError) -> Iter
     try:
         yield
     except KafkaException as error:
-        if error.args[0].code() in _FENCED:
-            raise FencedError(
-                f"another worker has taken over this one's identity ({doing}: {_brief(error)})"
-            ) from None
-        raise kind(f"{doing}: {_brief(error)}") from None
+        raise _ours(error, doing, kind) from None
+
+
+def _ours(error: KafkaException, doing: str, kind: type[TransportError]) -> TransportError:
+    """Return an error of the client as one of ours."""
+    if error.args[0].code() in _FENCED:
+        return FencedError(
+            f"another worker has taken over this one's identity ({doing}: {_brief(error)})"
+        )
+    return kind(f"{doing}: {_brief(error)}")
 
 
 def _brief(error: KafkaException) -> str:

@@ -55,7 +55,7 @@ HANGING = 120.0
 """Seconds after which a transaction call counts as hung: twice the transaction's own timeout."""
 
 _LARGEST_REQUEST = 2**31 - 1
-_TRANSACTIONAL_LINGER_MS = 20
+_LINGER_MS, _TRANSACTIONAL_LINGER_MS = 5, 20  # a flush or a commit does not linger
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.0005, 0.004
 _FENCED = (
     kafka_errors.ProducerFencedError,
@@ -208,7 +208,7 @@ class KafkaPythonTransport:
                 options["compression_type"] = self._properties["compression.type"]
             client = KafkaProducer(
                 transactional_id=transactional_id,
-                linger_ms=0 if transactional_id is None else _TRANSACTIONAL_LINGER_MS,
+                linger_ms=_LINGER_MS if transactional_id is None else _TRANSACTIONAL_LINGER_MS,
                 max_request_size=_LARGEST_REQUEST,
                 max_block_ms=self._timeout_ms,
                 allow_auto_create_topics=False,
@@ -371,10 +371,12 @@ class KafkaPythonProducer(BaseProducer):
         value: bytes | None,
         timestamp: int | None,
     ) -> None:
-        with self._translated(f"writing to {topic!r}"):
+        try:
             future = self._client.send(
                 topic, value=value, key=key, partition=partition, timestamp_ms=timestamp
             )
+        except kafka_errors.KafkaError as error:
+            raise _ours(error, f"writing to {topic!r}", self._kind) from None
         size = len(key or b"") + len(value or b"")
         self._futures.append((future, size))
         self._in_flight += size
@@ -383,7 +385,7 @@ class KafkaPythonProducer(BaseProducer):
 
     def _settle(self) -> None:
         """Wait for the older half of what is in flight, and raise what any of it failed with."""
-        with self._translated("writing"), self._watchdog.over("a send"):
+        with _translated("writing", self._kind), self._watchdog.over("a send"):
             while len(self._futures) > MAX_IN_FLIGHT // 2 or (
                 self._in_flight > MAX_IN_FLIGHT_BYTES // 2
             ):
@@ -392,7 +394,7 @@ class KafkaPythonProducer(BaseProducer):
                 future.get()
 
     def _commit(self, offsets: Mapping[TopicPartition, int], consumer: Consumer) -> None:
-        with self._translated("committing"), self._watchdog.over("a commit"):
+        with _translated("committing", self._kind), self._watchdog.over("a commit"):
             if offsets:
                 self._client.send_offsets_to_transaction(
                     {
@@ -411,7 +413,7 @@ class KafkaPythonProducer(BaseProducer):
 
     def flush(self) -> None:
         """Wait until everything sent is written, and raise if anything was not."""
-        with self._translated("writing"), self._watchdog.over("a flush"):
+        with _translated("writing", self._kind), self._watchdog.over("a flush"):
             self._await_sends()
 
     def _await_sends(self) -> None:
@@ -436,12 +438,10 @@ class KafkaPythonProducer(BaseProducer):
         else:
             self._client.close(timeout=HANGING)
 
-    @contextmanager
-    def _translated(self, doing: str) -> Iterator[None]:
-        """Turn the client's errors into ours; inside a transaction they can be worked again."""
-        kind = TransportError if self.transactional_id is None else AbortableError
-        with _translated(doing, kind):
-            yield
+    @property
+    def _kind(self) -> type[TransportError]:
+        """What an error is that may be of any kind: inside a transaction it can be worked again."""
+        return TransportError if self.transactional_id is None else AbortableError
 
 
 def _client_of(consumer: Consumer) -> Any:
@@ -452,20 +452,25 @@ def _client_of(consumer: Consumer) -> Any:
 
 @contextmanager
 def _translated(doing: str, kind: type[TransportError] = TransportError) -> Iterator[None]:
-    """Turn the client's errors into ours.
+    """Turn the client's errors into ours."""
+    try:
+        yield
+    except kafka_errors.KafkaError as error:
+        raise _ours(error, doing, kind) from None
+
+
+def _ours(error: Exception, doing: str, kind: type[TransportError]) -> TransportError:
+    """Return an error of the client as one of ours.
 
     Once a producer has failed, the client wraps the cause into the text of a plain `KafkaError`, so
     being fenced has to be looked for there too.
     """
-    try:
-        yield
-    except kafka_errors.KafkaError as error:
-        text = str(error)
-        if isinstance(error, _FENCED) or any(fenced.__name__ in text for fenced in _FENCED):
-            raise FencedError(
-                f"another worker has taken over this one's identity ({doing}: {_brief(error)})"
-            ) from None
-        raise kind(f"{doing}: {_brief(error)}") from None
+    text = str(error)
+    if isinstance(error, _FENCED) or any(fenced.__name__ in text for fenced in _FENCED):
+        return FencedError(
+            f"another worker has taken over this one's identity ({doing}: {_brief(error)})"
+        )
+    return kind(f"{doing}: {_brief(error)}")
 
 
 def _brief(error: Exception) -> str:
