@@ -1,1 +1,21 @@
-"""Gymnasium environments over the worlds of simulators/, single and natively vectorised."""
+"""Gymnasium environments over the worlds of simulators/, single and natively vectorised.
+
+Importing this package registers them: `gymnasium.make("recloop/InterestEvolution-v0")`. The bridge
+to Stable-Baselines3 is `envs.sb3`, which loads torch, and so is imported by itself.
+"""
+
+from envs.registration import register_all
+from envs.single import WorldEnv
+from envs.spaces import ActionError, SlateSpace, ranks_from, slates_from
+from envs.vector import WorldVectorEnv
+
+__all__ = [
+    "ActionError",
+    "SlateSpace",
+    "WorldEnv",
+    "WorldVectorEnv",
+    "ranks_from",
+    "slates_from",
+]
+
+register_all()

@@ -164,6 +164,20 @@ class LoggedWorld(BatchedWorld):
             fidelity=fidelity,
         )
 
+    def resized(self, *, slate_size: int | None = None, horizon: int | None = None) -> LoggedWorld:
+        """Return the world anew, with slates and episodes of another size."""
+        assert self.catalogue is not None
+        return LoggedWorld(
+            self.model,
+            self.catalogue,
+            self.contexts,
+            self.counts,
+            slate_size=slate_size,
+            horizon=horizon,
+            start=self.start,
+            fidelity=self.fidelity,
+        )
+
     # --- what a world defines
 
     @property

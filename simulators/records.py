@@ -71,6 +71,8 @@ class Feedback:
     asked : bool [B]
         Whether the lane had a user who asked. The other rows are blank.
     rewards : float32 [B, K]
+    reward : float64 [B]
+        Their sum: what the visit was worth.
     seen : bool [B, K]
     expected : float64 [B, K]
         The true expected reward of every slot, given the slate and the user as they were.
@@ -84,6 +86,7 @@ class Feedback:
 
     asked: Mask
     rewards: NDArray[np.float32]
+    reward: Floats
     seen: Mask
     expected: Floats
     terminated: Mask
@@ -101,6 +104,7 @@ class Feedback:
         return cls(
             asked=asked,
             rewards=np.zeros(shape, dtype=np.float32),
+            reward=np.zeros(lanes),
             seen=np.zeros(shape, dtype=np.bool_),
             expected=np.zeros(shape),
             terminated=np.zeros(lanes, dtype=np.bool_),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from agents import PAD
 from simulators.records import WorldError
 
 if TYPE_CHECKING:
@@ -120,9 +121,8 @@ def summarise(responses: Iterable[Response]) -> Summary:
     curve: list[float] = []
     sums: Floats | None = None
     for response in responses:
-        outcomes, asked = response.outcomes, response.feedback.asked
-        rewards = outcomes.rewards.sum(axis=1, dtype=np.float64)
-        slots = (outcomes.decisions.slates >= 0).sum(axis=1)
+        rewards, asked = response.feedback.reward, response.feedback.asked
+        slots = (response.outcomes.decisions.slates != PAD).sum(axis=1)
         step = np.stack([rewards, response.expected.sum(axis=1), slots, asked])
         sums = step if sums is None else sums + step
         curve.append(float(rewards.sum() / asked.sum()) if asked.any() else float("nan"))
@@ -182,7 +182,7 @@ def returns(
         response = world.respond(policy.decide(world.requests()))
         if learn:
             policy.update(response.facts)
-        totals += response.outcomes.rewards.sum(axis=1, dtype=np.float64)
+        totals += response.feedback.reward
         step, ended = step + 1, response.ended
         if progress is not None and steps is not None:
             progress(step, steps)

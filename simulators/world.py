@@ -176,7 +176,7 @@ class BatchedWorld(ABC):
         choices : int64 [B, K]
             Places among the candidates; `PAD` in empty slots.
         feedback : Feedback
-            Blank; everything but `asked` and `truncated` is written.
+            Blank; everything but `asked`, `reward` and `truncated` is written.
         """
 
     @abstractmethod
@@ -209,10 +209,20 @@ class BatchedWorld(ABC):
         self._allocate(len(seeds))
         self._enter(np.ones(len(seeds), dtype=np.bool_), np.uint64(0))
 
-    def renew(self, mask: Mask) -> None:
-        """Bring the next users; see `World.renew`."""
+    def renew(self, mask: Mask, seeds: Keys | None = None) -> None:
+        """Bring the next users into the lanes of the mask; see `World.renew`.
+
+        Parameters
+        ----------
+        mask : bool [B]
+        seeds : uint64 [B], optional
+            Starts the lanes of the mask anew, each with the first user of its new seed.
+        """
+        if seeds is not None:
+            self.lanes["seed"][mask] = seeds[mask]
+            self.lanes["episode"][mask] = 0
         if mask.any():
-            self._enter(mask, np.uint64(1))
+            self._enter(mask, np.uint64(0 if seeds is not None else 1))
 
     def _enter(self, mask: Mask, later: np.uint64) -> None:
         _enter(self.lanes, mask, later)
@@ -252,8 +262,14 @@ class BatchedWorld(ABC):
         self.prepare()
         feedback = Feedback.blank(~self.lanes["ended"], self.slate_size, self.signals)
         self._answer(choices, feedback)
-        horizon = -1 if self.horizon is None else self.horizon
-        _advance(self.lanes, feedback.rewards, horizon, feedback.terminated, feedback.truncated)
+        _advance(
+            self.lanes,
+            feedback.rewards,
+            -1 if self.horizon is None else self.horizon,
+            feedback.reward,
+            feedback.terminated,
+            feedback.truncated,
+        )
         self._moved()
         return feedback
 
@@ -381,10 +397,11 @@ def _advance(
     lanes: NDArray[Any],
     rewards: NDArray[np.float32],
     horizon: int,
+    reward: Floats,
     terminated: Mask,
     truncated: Mask,
 ) -> None:
-    """Count the visit in every lane that has a user, and mark those whose user is gone."""
+    """Count visit and reward in every lane that has a user, and mark those whose user is gone."""
     for b in range(lanes.shape[0]):
         lane = lanes[b]
         if lane.ended:
@@ -392,7 +409,8 @@ def _advance(
         lane.visit += np.uint64(1)
         lane.clock += 1
         for k in range(rewards.shape[1]):
-            lane.total += rewards[b, k]
+            reward[b] += rewards[b, k]
+        lane.total += reward[b]
         truncated[b] = not terminated[b] and np.int64(lane.visit) == horizon
         lane.ended = terminated[b] or truncated[b]
 

@@ -1,0 +1,80 @@
+"""A world with one user at a time, as a Gymnasium environment."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any, cast
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from envs.coat import Observation, Slates, action_space, observation_space, observe, seeds_of
+from envs.spaces import ActionError, SlateSpace
+from simulators import BatchedWorld
+
+
+class WorldEnv(gymnasium.Env[Observation, Slates]):
+    """One lane of a world. An episode is a user's stay, an action is a slate.
+
+    `reset(seed=s)` brings the first user of seed s, `reset()` the next user of the same seed.
+
+    Parameters
+    ----------
+    world : BatchedWorld
+        Is the environment's own from now on.
+    episode_statistics : bool
+        Whether `info["episode"]` tells return "r", length "l" and seconds "t" when an episode ends.
+        Say False where a wrapper is to write them.
+    """
+
+    action_space: SlateSpace
+
+    def __init__(self, world: BatchedWorld, *, episode_statistics: bool = True) -> None:
+        self.world = world
+        self.metadata = {"render_modes": []}
+        self.observation_space = cast("spaces.Space[Observation]", observation_space(world))
+        self.action_space = action_space(world)
+        self.episode_statistics = episode_statistics
+        self._began = perf_counter()
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Bring the next user, or the first one of a seed; there are no options."""
+        super().reset(seed=seed)
+        if seed is not None or not len(self.world):
+            self.world.reset(seeds_of([self.np_random_seed if seed is None else seed]))
+        else:
+            self.world.renew(np.ones(1, dtype=np.bool_))
+        self._began = perf_counter()
+        return _only(observe(self.world)), {}
+
+    def step(self, action: Slates) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Show the user a slate.
+
+        Raises
+        ------
+        ActionError
+            If the action is no slate, or there is no user. Nothing has happened then.
+        """
+        slates = self.action_space.read(action)
+        if not len(self.world) or self.world.lanes["ended"][0]:
+            raise ActionError("there is no user: call reset() before the first step of an episode")
+        feedback = self.world.step(slates)
+        terminated, truncated = bool(feedback.terminated[0]), bool(feedback.truncated[0])
+        info: dict[str, Any] = {}
+        if self.episode_statistics and (terminated or truncated):
+            lane = self.world.lanes[0]
+            info["episode"] = {
+                "r": float(lane["total"]),
+                "l": int(lane["visit"]),
+                "t": perf_counter() - self._began,
+            }
+        seen = _only(observe(self.world, dict(feedback.signals)))
+        return seen, float(feedback.reward[0]), terminated, truncated, info
+
+
+def _only(observations: Observation) -> Observation:
+    """Return the observation of the only user."""
+    return {name: values[0] for name, values in observations.items()}

@@ -1,0 +1,188 @@
+"""A world with many users at a time, as a native Gymnasium vector environment."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from envs.coat import (
+    Floats,
+    Mask,
+    Observation,
+    Slates,
+    action_space,
+    forget,
+    observation_space,
+    observe,
+    seeds_of,
+)
+from envs.spaces import ActionError, SlateSpace
+from simulators import BatchedWorld, WorldError
+
+Step = tuple[Observation, Floats, Mask, Mask, dict[str, Any]]
+
+
+class WorldVectorEnv(VectorEnv[Observation, Slates, NDArray[Any]]):
+    """B lanes of a world, stepped together in compiled loops.
+
+    Environment i after `reset(seed=s)` is, bit for bit, the single environment after
+    `reset(seed=s + i)`.
+
+    Parameters
+    ----------
+    world : BatchedWorld
+        Is the environment's own from now on.
+    num_envs : int
+        B.
+    autoreset_mode : AutoresetMode or str
+        What happens when a user has left, as in Gymnasium's own vector environments. NextStep: the
+        next step brings the next user, ignores the action, and its reward is 0. SameStep: the next
+        user has come already; the last observation is in `infos["final_obs"]`. Disabled: the lane
+        waits for `reset(options={"reset_mask": mask})`.
+    episode_statistics : bool
+        Whether `infos["episode"]` (in SameStep `infos["final_info"]["episode"]`) tells the ended
+        episodes' return "r", length "l" and seconds "t". Say False where a wrapper is to do it.
+    """
+
+    action_space: SlateSpace
+
+    def __init__(
+        self,
+        world: BatchedWorld,
+        num_envs: int,
+        *,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        episode_statistics: bool = True,
+    ) -> None:
+        if num_envs < 1:
+            raise WorldError(f"a vector environment needs at least 1 lane, not {num_envs}")
+        self.world, self.num_envs = world, num_envs
+        self.mode = AutoresetMode(autoreset_mode)
+        self.metadata = {"render_modes": [], "autoreset_mode": self.mode}
+        self.episode_statistics = episode_statistics
+        self.single_observation_space = observation_space(world)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.single_action_space = action_space(world)
+        self.action_space = SlateSpace(world.num_candidates, world.slate_size, num_envs)
+        self._ended: Mask = np.zeros(num_envs, dtype=np.bool_)
+        self._began: Floats = np.zeros(num_envs)
+
+    def reset(
+        self,
+        *,
+        seed: int | list[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Bring the next users, or the first ones of their seeds.
+
+        Parameters
+        ----------
+        seed : int or list, optional
+            The seed of environment 0, from which the others count on, or the seed of each; None
+            stands for the next user of the same seed.
+        options : dict, optional
+            "reset_mask", bool [B]: the environments that are meant; all of them if not given.
+
+        Raises
+        ------
+        WorldError
+            If there is not a seed, or not a truth value, for every environment.
+        """
+        started = len(self.world) > 0
+        mask = self._mask(options)
+        if not started and not mask.all():
+            raise WorldError("the first reset must be of all environments")
+        seeds = self._seeds(seed)
+        super().reset(seed=next((s for s in seeds if s is not None), None))
+        fresh = np.array([s is not None or not started for s in seeds])
+        drawn = self.np_random.integers(2**63, size=self.num_envs).tolist()
+        keys = seeds_of([d if s is None else s for s, d in zip(seeds, drawn, strict=True)])
+        if not started:
+            self.world.reset(keys)
+        else:
+            self.world.renew(mask & fresh, keys)
+            self.world.renew(mask & ~fresh)
+        self._ended[mask] = False
+        self._began[mask] = perf_counter()
+        return observe(self.world), {}
+
+    def step(self, actions: Slates) -> Step:
+        """Show every user a slate.
+
+        Raises
+        ------
+        ActionError
+            If an action is no slate, or an environment waits to be reset. Nothing has happened
+            then.
+        """
+        slates = self.action_space.read(actions)
+        if not len(self.world):
+            raise ActionError("there are no users: call reset() before the first step")
+        if self.mode is AutoresetMode.DISABLED and self._ended.any():
+            waiting = np.flatnonzero(self._ended).tolist()
+            raise ActionError(f"environments {waiting} have ended: reset them before the next step")
+        feedback = self.world.step(slates)
+        ended = feedback.terminated | feedback.truncated
+        signals: Observation = dict(feedback.signals)
+        infos: dict[str, Any] = {}
+        if ended.any() and self.episode_statistics:
+            infos |= self._statistics(ended)
+        if self.mode is AutoresetMode.SAME_STEP:
+            if ended.any():
+                infos = self._final(ended, signals, infos)
+                self._renew(ended)
+                forget(self.world, signals, ended)
+        else:
+            if self.mode is AutoresetMode.NEXT_STEP and self._ended.any():
+                self._renew(self._ended)
+            self._ended = ended
+        seen = observe(self.world, signals)
+        return seen, feedback.reward, feedback.terminated, feedback.truncated, infos
+
+    def _renew(self, mask: Mask) -> None:
+        self.world.renew(mask)
+        self._began[mask] = perf_counter()
+
+    def _statistics(self, ended: Mask) -> dict[str, Any]:
+        lanes = self.world.lanes
+        episode = {
+            "r": np.where(ended, lanes["total"], 0.0),
+            "l": np.where(ended, lanes["visit"], 0).astype(np.int64),
+            "t": np.where(ended, perf_counter() - self._began, 0.0),
+        }
+        return {"episode": episode, "_episode": ended.copy()}
+
+    def _final(self, ended: Mask, signals: Observation, infos: dict[str, Any]) -> dict[str, Any]:
+        """Return the infos of a step that ended episodes and began others."""
+        observations = observe(self.world, signals)
+        final = np.full(self.num_envs, None, dtype=object)
+        for i in np.flatnonzero(ended).tolist():
+            final[i] = {name: values[i].copy() for name, values in observations.items()}
+        return {
+            "final_obs": final,
+            "_final_obs": ended.copy(),
+            "final_info": infos,
+            "_final_info": ended.copy(),
+        }
+
+    def _mask(self, options: dict[str, Any] | None) -> Mask:
+        if options is None or "reset_mask" not in options:
+            return np.ones(self.num_envs, dtype=np.bool_)
+        mask = np.asarray(options["reset_mask"])
+        if mask.dtype != np.bool_ or mask.shape != (self.num_envs,) or not mask.any():
+            raise WorldError(
+                f"options['reset_mask'] must be {self.num_envs} truth values, one of them True"
+            )
+        return mask
+
+    def _seeds(self, seed: int | list[int | None] | None) -> list[int | None]:
+        if seed is None or isinstance(seed, int | np.integer):
+            return [None if seed is None else int(seed) + i for i in range(self.num_envs)]
+        if len(seed) != self.num_envs:
+            raise WorldError(f"{len(seed)} seeds for {self.num_envs} environments")
+        return list(seed)
