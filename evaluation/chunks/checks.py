@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from agents.api import Floats, Keys
+    from agents.api import Floats, Keys, Rows
 
 ROUNDING = 1e-9
 """By how much a probability may exceed 1: sums of probabilities do, by rounding."""
@@ -86,11 +86,24 @@ def check(chunk: Chunk, first: int) -> None:
     for words, where in chunk.faults():
         rows = np.flatnonzero(where if where.ndim == 1 else where.any(axis=1))
         if len(rows):
-            named = ", ".join(str(first + int(row)) for row in rows[:SHOWN])
-            more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
-            found.append(f"{words} in row{'s'[: len(rows) > 1]} {named}{more}")
+            found.append(f"{words} in {rows_in_words(rows, first)}")
     if found:
         raise FaultyLogError(
             f"the log can't be evaluated: {'; '.join(found)} (rows counted from 0). "
             "Mend or drop these rows; a propensity must be the probability that was really used."
         )
+
+
+def rows_in_words(rows: Rows, first: int) -> str:
+    """Return the numbers of some rows, the first ten of them and how many more there are.
+
+    Parameters
+    ----------
+    rows : int64 [n]
+        Within a chunk.
+    first : int
+        The number of the chunk's first row in the whole log.
+    """
+    named = ", ".join(str(first + int(row)) for row in rows[:SHOWN])
+    more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
+    return f"row{'s'[: len(rows) > 1]} {named}{more}"

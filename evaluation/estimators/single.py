@@ -26,6 +26,10 @@ ROBUST = "robust"
 """The view with the predictions of the model that is fitted to make DR's variance small."""
 
 
+INCUMBENT = "incumbent"
+"""The view in which the policy that is to be replaced is the target."""
+
+
 class ModelNeededError(RecloopError, ValueError):
     """An estimator that uses a reward model was given rounds without its predictions."""
 
@@ -103,6 +107,7 @@ class SeenWeight(Seen):
 
 _REMEDY = {
     CLUSTERS: "say which cluster each item is in, and which policy decided in the log",
+    INCUMBENT: "give the rounds with the incumbent as their target",
     ROBUST: "give a learner for the reward model, so that it can be fitted with weights",
 }
 
