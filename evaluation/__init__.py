@@ -1,1 +1,121 @@
-"""Offline policy evaluation: estimators, intervals and verdicts, pure functions over arrays."""
+"""Offline policy evaluation: estimators, intervals and verdicts, pure functions over arrays.
+
+`evaluate` and `evaluate_slates` turn a log into a report, `promote` compares two policies on one.
+Names are loaded when they are first used: scikit-learn and Matplotlib stand behind some of them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from evaluation.accumulate import Accumulator
+    from evaluation.chunks.checks import FaultyLogError
+    from evaluation.chunks.rounds import Rounds
+    from evaluation.chunks.slates import Chances, Slates
+    from evaluation.estimators.names import NAMES, UnknownEstimatorError, named
+    from evaluation.estimators.slates import SLATE_ESTIMATORS
+    from evaluation.gate import Gate, Judgement, promote
+    from evaluation.intervals.bernstein import bernstein
+    from evaluation.intervals.sequences import ConfidenceSequence, Promise, PromiseError
+    from evaluation.intervals.watching import watch
+    from evaluation.passes import SlateError
+    from evaluation.plots import forest
+    from evaluation.report import Disagreement, Estimate, Report
+    from evaluation.reward_models import CrossFitted, ModelError, RewardModel
+    from evaluation.rounds import Reader, evaluate
+    from evaluation.slates import SlateReader, evaluate_slates
+    from evaluation.targets import Clusters, Distribution, Target, target_of
+    from evaluation.verdict import Diagnostics, Trust, Verdict
+
+__all__ = [
+    "NAMES",
+    "SLATE_ESTIMATORS",
+    "Accumulator",
+    "Chances",
+    "Clusters",
+    "ConfidenceSequence",
+    "CrossFitted",
+    "Diagnostics",
+    "Disagreement",
+    "Distribution",
+    "Estimate",
+    "FaultyLogError",
+    "Gate",
+    "Judgement",
+    "ModelError",
+    "Promise",
+    "PromiseError",
+    "Reader",
+    "Report",
+    "RewardModel",
+    "Rounds",
+    "SlateError",
+    "SlateReader",
+    "Slates",
+    "Target",
+    "Trust",
+    "UnknownEstimatorError",
+    "Verdict",
+    "bernstein",
+    "evaluate",
+    "evaluate_slates",
+    "forest",
+    "named",
+    "promote",
+    "target_of",
+    "watch",
+]
+
+_HOME = {
+    "NAMES": "estimators.names",
+    "SLATE_ESTIMATORS": "estimators.slates",
+    "Accumulator": "accumulate",
+    "Chances": "chunks.slates",
+    "Clusters": "targets",
+    "ConfidenceSequence": "intervals.sequences",
+    "CrossFitted": "reward_models",
+    "Diagnostics": "verdict",
+    "Disagreement": "report",
+    "Distribution": "targets",
+    "Estimate": "report",
+    "FaultyLogError": "chunks.checks",
+    "Gate": "gate",
+    "Judgement": "gate",
+    "ModelError": "reward_models",
+    "Promise": "intervals.sequences",
+    "PromiseError": "intervals.sequences",
+    "Reader": "rounds",
+    "Report": "report",
+    "RewardModel": "reward_models",
+    "Rounds": "chunks.rounds",
+    "SlateError": "passes",
+    "SlateReader": "slates",
+    "Slates": "chunks.slates",
+    "Target": "targets",
+    "Trust": "verdict",
+    "UnknownEstimatorError": "estimators.names",
+    "Verdict": "verdict",
+    "bernstein": "intervals.bernstein",
+    "evaluate": "rounds",
+    "evaluate_slates": "slates",
+    "forest": "plots",
+    "named": "estimators.names",
+    "promote": "gate",
+    "target_of": "targets",
+    "watch": "intervals.watching",
+}
+"""The module that each public name lives in."""
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name's module when the name is first used."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'evaluation' has no attribute {name!r}")
+    return getattr(import_module(f"evaluation.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted(__all__)

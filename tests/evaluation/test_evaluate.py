@@ -12,9 +12,9 @@ import pytest
 from agents.api import RecloopError, Requests, ShapeError
 from agents.simple import Uniform
 from evaluation.chunks.checks import FaultyLogError
-from evaluation.evaluate import evaluate
 from evaluation.passes import SlateError
 from evaluation.report import Report
+from evaluation.rounds import evaluate
 from evaluation.targets import Distribution
 from simulators.datasets import Behaviour, Campaign, bts_action_distribution, bts_prior, load_obd
 from tests.evaluation.logs import Shop, Tabled, cut

@@ -9,8 +9,8 @@ from pathlib import Path
 from matplotlib.image import imread
 
 from agents.simple import Uniform
-from evaluation.evaluate import evaluate
 from evaluation.plots import forest
+from evaluation.rounds import evaluate
 from tests.evaluation.logs import Shop
 
 

@@ -14,8 +14,8 @@ from sklearn.neighbors import KNeighborsRegressor
 from agents.api import ShapeError
 from agents.simple import Uniform
 from evaluation.estimators.single import ViewNeededError
-from evaluation.evaluate import evaluate
 from evaluation.reward_models import CrossFitted, ModelError
+from evaluation.rounds import evaluate
 from evaluation.targets import Clusters
 from tests.evaluation.logs import Shop, Tabled, cut
 
