@@ -22,7 +22,7 @@ PARTITION_KEY = b"\xffpartition"
 """The changelog key of a partition's own state: not UTF-8, so no user's name."""
 
 
-class Issued(msgspec.Struct, array_like=True):
+class Issued(msgspec.Struct, array_like=True, gc=False):
     """A decision that its user may be shown until it expires."""
 
     id: str
@@ -38,7 +38,7 @@ class Issued(msgspec.Struct, array_like=True):
     candidates: str
 
 
-class Credit(msgspec.Struct, array_like=True, order=True):
+class Credit(msgspec.Struct, array_like=True, order=True, gc=False):
     """A rewarded interaction with a slot; they count in the order of event time, then of id."""
 
     time: int
@@ -47,7 +47,7 @@ class Credit(msgspec.Struct, array_like=True, order=True):
     reward: float
 
 
-class OpenRanking(msgspec.Struct, array_like=True):
+class OpenRanking(msgspec.Struct, array_like=True, gc=False):
     """A slate that was shown and whose attribution window is open."""
 
     id: str
@@ -71,7 +71,7 @@ class OpenRanking(msgspec.Struct, array_like=True):
         return 200 + len(self.context) + len(self.features) + sum(map(len, self.items))
 
 
-class Waiting(msgspec.Struct, array_like=True):
+class Waiting(msgspec.Struct, array_like=True, gc=False):
     """An interaction that came before its ranking, with what a dead letter would need of it."""
 
     id: str
@@ -90,7 +90,7 @@ class Waiting(msgspec.Struct, array_like=True):
         return 100 + len(self.raw)
 
 
-class UserState(msgspec.Struct, array_like=True):
+class UserState(msgspec.Struct, array_like=True, gc=False):
     """All that is known of a user.
 
     Parameters
