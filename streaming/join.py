@@ -8,7 +8,7 @@ delivered again, lead to the same outcomes in the same order:
   whether the event is then taken or refused.
 - An event is known by its id until the watermark is `horizon` past it; older ones are refused.
 - A ranking at r is open until the watermark reaches r + window. An interaction at i belongs to it
-  if r - window < i < r + window, and may come before it.
+  if r - window < i < r + the window of its type, and may come before it.
 - Rankings that close give outcomes in the order of (closing time, ranking time, id).
 
 When a ranking is closed for good is for the caller to say, who knows of the other partitions: what
@@ -230,7 +230,8 @@ class Join:
             fact = opener.opened(event, user)
             size = fact.size
         elif isinstance(event, InteractionEvent):
-            fact = _waiting(event, time, self._reward(event), record)
+            window = self._rules.window_of(event.type)
+            fact = _waiting(event, time, self._reward(event), window, record)
             size = fact.size
         else:
             opener.context(event.fields)
@@ -292,7 +293,7 @@ class Join:
             raise RefusedError(
                 "not-in-ranking", f"item {waiting.item!r} is not in ranking {ranking.id!r}"
             )
-        if waiting.time >= ranking.time + self._rules.window:
+        if waiting.time >= ranking.time + waiting.window:
             raise self._after_window(waiting)
         if waiting.time <= ranking.time - self._rules.window:
             raise self._without_ranking(waiting)
@@ -311,7 +312,7 @@ class Join:
         return RefusedError(
             "after-window",
             f"interaction with ranking {waiting.ranking!r} after its attribution window of "
-            f"{_span(self._rules.window)}",
+            f"{_span(waiting.window)}",
         )
 
     def _without_ranking(self, waiting: Waiting) -> RefusedError:
@@ -382,7 +383,9 @@ class Join:
             self._shard.schedule(min(times), name)
 
 
-def _waiting(event: InteractionEvent, time: int, reward: float | None, record: Record) -> Waiting:
+def _waiting(
+    event: InteractionEvent, time: int, reward: float | None, window: int, record: Record
+) -> Waiting:
     raw = record.value or b""
     return Waiting(
         id=event.id,
@@ -390,6 +393,7 @@ def _waiting(event: InteractionEvent, time: int, reward: float | None, record: R
         ranking=event.ranking,
         item=event.item,
         reward=reward,
+        window=window,
         offset=record.offset,
         timestamp=record.timestamp,
         raw=raw[:KEPT_BYTES],

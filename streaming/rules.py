@@ -34,6 +34,8 @@ class Rules:
     ----------
     window : int
         How long after it was shown a ranking collects interactions.
+    windows : mapping of str to int
+        Shorter windows of some types of interaction.
     lateness : int
         How far behind the newest time that is believed an event may come and still be in time.
     horizon : int
@@ -60,6 +62,7 @@ class Rules:
     """
 
     window: int = 30 * MINUTE
+    windows: Mapping[str, int] = field(default_factory=dict)
     lateness: int = MINUTE
     horizon: int = 120 * MINUTE
     quorum: int = 3
@@ -75,6 +78,12 @@ class Rules:
                 "window and quorum must be at least 1, lateness, max_ahead, idle at least 0, not "
                 f"{self.window}, {self.quorum}, {self.lateness}, {self.max_ahead} and {self.idle}"
             )
+        for kind, window in self.windows.items():
+            if not 1 <= window <= self.window:
+                raise RuleError(
+                    f"the window of {kind!r} must be between 1 and {self.window} ms, for which "
+                    f"rankings are open, not {window}"
+                )
         if self.horizon < self.window:
             raise RuleError(
                 f"events must be remembered for the attribution window of {self.window} ms at "
@@ -86,6 +95,10 @@ class Rules:
             )
         if not all(map(math.isfinite, [*self.rewards.values(), self.default_reward])):
             raise RuleError("rewards must be finite numbers")
+
+    def window_of(self, kind: str) -> int:
+        """Return how long after a ranking an interaction of a type may come."""
+        return self.windows.get(kind, self.window)
 
     def aggregate(self, rewards: list[float]) -> float:
         """Return the reward that the rewards of some interactions make, in event-time order."""

@@ -79,6 +79,7 @@ class Waiting(msgspec.Struct, array_like=True, gc=False):
     ranking: str
     item: str
     reward: float | None
+    window: int
     offset: int
     timestamp: int
     raw: bytes

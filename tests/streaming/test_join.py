@@ -230,6 +230,23 @@ def test_rewards_are_aggregated_in_event_time(aggregation: str, expected: float)
     assert bench.counts.interactions == 4
 
 
+def test_types_of_interaction_may_have_windows_of_their_own() -> None:
+    rules = Rules(
+        window=100, windows={"click": 30}, lateness=0, horizon=300, rewards={"click": 1, "buy": 5}
+    )
+    bench = Bench(rules)
+    bench.feed(interaction("u", "waits too long", 1030, "r"))
+    bench.feed(
+        ranking("u", "r", 1000),
+        interaction("u", "in time", 1029, "r", "b"),
+        interaction("u", "too late", 1030, "r"),
+        interaction("u", "bought", 1099, "r", type="buy"),
+    )
+    bench.feed(*[user("clock", f"e{n}", 1100) for n in range(3)])
+    assert bench.kinds == ["after-window", "after-window"]
+    assert bench.outcomes == [("u", "r", [5.0, 1.0])]
+
+
 def test_a_reward_that_does_not_fit_is_buried() -> None:
     bench = Bench(Rules(rewards={"click": 1e20}))
     bench.feed(ranking("u", "r", 1000), interaction("u", "i", 1000, "r", value=1e20))
@@ -270,6 +287,7 @@ def test_what_is_past_is_let_go_of() -> None:
         ({"quorum": 0}, "quorum"),
         ({"window": 0}, "window"),
         ({"horizon": 1}, "remembered"),
+        ({"windows": {"buy": 10**9}}, "window of 'buy'"),
         ({"rewards": {"click": math.inf}}, "finite"),
     ],
 )
