@@ -7,6 +7,7 @@ folder of files, a topic that still grows, and the parts of a log on several mac
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, Generic
 
@@ -170,21 +171,30 @@ class Accumulator(Generic[AnyChunk]):
         again: Moments[AnyChunk],
         unsupported: float | None,
     ) -> Estimate:
-        value, spread = estimator.read(log)
-        replicates, spreads = estimator.read(again)
-        low, high = studentised(float(value), float(spread), replicates, spreads, self.level)
-        settled = estimator.settled(log)
-        found = self._diagnose(settled, log, again, unsupported)
+        settled, honest = estimator.settled(log), estimator.honest
+        value, _ = estimator.read(log)
+        centre, spread = honest.read(log)
+        low, high = studentised(float(centre), float(spread), *honest.read(again), self.level)
+        found = replace(
+            self._diagnose(honest, log, again, unsupported), tamed=self._tamed(settled, log)
+        )
         return Estimate(
             settled.name,
             float(value),
-            low,
-            high,
+            float(np.fmin(low, value)),
+            float(np.fmax(high, value)),
             self.level,
-            judge(found, corrected=settled.corrected),
+            judge(found, assumes=settled.assumes),
             found,
-            replicates,
+            estimator.read(again).value,
         )
+
+    def _tamed(self, estimator: Estimator[AnyChunk], log: Moments[AnyChunk]) -> float:
+        """Return the share of the exact weight that the estimator leaves out."""
+        kept, whole = (
+            float(log.means[self._columns[w]]) for w in (estimator.weight, estimator.weight.exact)
+        )
+        return 1.0 - kept / whole if estimator.weight != estimator.weight.exact and whole else 0.0
 
     def _diagnose(
         self,

@@ -38,6 +38,11 @@ CLUSTERS_REFUSED, CLUSTERS_CARE = 10, 40
 (Cameron, Gelbach & Miller 2008); from about 40 on they hold."""
 
 
+TAMED_REFUSED, TAMED_CARE = 0.50, 0.01
+"""The share of the weight that a tamed estimator leaves out. Its bias is about that share of the
+reward there, less what a reward model makes up for; beyond a half the log has no say any more."""
+
+
 class Trust(StrEnum):
     """How far an estimate can be trusted."""
 
@@ -71,6 +76,8 @@ class Diagnostics:
     unsupported : float or None
         The share of what the target would show that the log has never shown in that position,
         beyond what chance explains; None where it was not measured.
+    tamed : float
+        The share of the exact weights that the estimator clips, shrinks or leaves out.
     """
 
     rounds: int
@@ -82,6 +89,7 @@ class Diagnostics:
     mean_weight: float
     mean_weight_z: float
     unsupported: float | None = None
+    tamed: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,29 +100,27 @@ class Verdict:
     reasons: tuple[str, ...]
 
 
-def judge(found: Diagnostics, *, corrected: bool = True) -> Verdict:
+def judge(found: Diagnostics, *, assumes: str = "") -> Verdict:
     """Return the verdict on an estimate.
 
     Parameters
     ----------
     found : Diagnostics
-    corrected : bool
-        Whether the logged rewards correct the reward model. If not, the estimate is the model's
-        word, and at best to be trusted with care.
+    assumes : str
+        What has to be true of the world for the estimate to be right, as the end of "it is right
+        only if". It can't be seen in the log, so the estimate is at best to be trusted with care.
     """
     findings = [
         *_weights(found),
         *_rewards(found),
         *_support(found),
+        *_graded(
+            found.tamed > TAMED_REFUSED,
+            found.tamed > TAMED_CARE,
+            f"{found.tamed:.1%} of all weight is cut away: the bias that this brings is not known",
+        ),
+        *_graded(False, bool(assumes), f"it is right only if {assumes}"),
     ]
-    if not corrected:
-        findings.append(
-            (
-                Trust.CARE,
-                "it is the reward model's word alone: the interval holds the noise of the "
-                "sample, not the model's bias",
-            )
-        )
     worst = [trust for trust in (Trust.NO, Trust.CARE) if any(t == trust for t, _ in findings)]
     if not worst:
         return Verdict(Trust.YES, (_all_well(found),))

@@ -98,6 +98,10 @@ class Readable(Protocol[C]):
         """The estimators it may turn out to be, given the log."""
 
     @property
+    def honest(self) -> Estimator[C]:
+        """The estimator whose interval is given."""
+
+    @property
     def modelled(self) -> bool:
         """Whether it uses a reward model."""
 
@@ -124,8 +128,9 @@ class Estimator(Generic[C]):
         Weight times reward: what the weights leave of the rewards seen.
     modelled : bool
         Whether it uses a reward model.
-    corrected : bool
-        Whether the weighted rewards enter it at all; if not, it is the model's word alone.
+    assumes : str
+        What has to be true of the world for it to be right, beyond right propensities, as the end
+        of "it is right only if"; nothing for most.
     """
 
     name: str
@@ -133,12 +138,17 @@ class Estimator(Generic[C]):
     weight: Weight[C]
     gain: Term[C]
     modelled: bool = False
-    corrected: bool = True
+    assumes: str = ""
 
     @property
     def candidates(self) -> tuple[Estimator[C], ...]:
         """The estimators it may turn out to be: itself."""
         return (self,)
+
+    @property
+    def honest(self) -> Estimator[C]:
+        """The estimator whose interval is given: its own."""
+        return self
 
     def settled(self, moments: Moments[C]) -> Estimator[C]:
         """Return the estimator that it is, given the log: itself."""

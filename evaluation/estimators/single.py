@@ -136,7 +136,8 @@ def snips() -> Single:
 def dm() -> Single:
     """Return mean v (Beygelzimer & Langford 2009)."""
     weight = Importance()
-    return Estimator("DM", (Ratio(Modelled()),), weight, Gain(weight), True, corrected=False)
+    assumes = "the reward model is: the interval holds the noise of the log, not the model's bias"
+    return Estimator("DM", (Ratio(Modelled()),), weight, Gain(weight), True, assumes)
 
 
 def dr(name: str = "DR", weight: Weight[Rounds] | None = None) -> Single:
@@ -165,7 +166,8 @@ def mips() -> Single:
     Unbiased where the cluster says all that the item has to do with the reward.
     """
     weight, gain = SeenWeight(CLUSTERS, Importance()), Seen(CLUSTERS, Gain(Importance()))
-    return Estimator("MIPS", (Ratio(gain),), weight, gain)
+    assumes = "a cluster says all that its items have to do with the reward"
+    return Estimator("MIPS", (Ratio(gain),), weight, gain, assumes=assumes)
 
 
 def offcem() -> Single:
@@ -175,4 +177,5 @@ def offcem() -> Single:
     """
     weight, gain = SeenWeight(CLUSTERS, Importance()), Seen(CLUSTERS, Gain(Importance()))
     corrected = Seen(CLUSTERS, Corrected(Importance()))
-    return Estimator("OffCEM", (Ratio(corrected),), weight, gain, True)
+    assumes = "the reward model is right about the differences within clusters"
+    return Estimator("OffCEM", (Ratio(corrected),), weight, gain, True, assumes)

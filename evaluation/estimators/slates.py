@@ -27,6 +27,9 @@ Slated: TypeAlias = Estimator[Slates]
 Scope: TypeAlias = Literal["slate", "prefix", "slot", "exposure"]
 """What a slot's weight is of: the whole slate, the slots up to it, itself, its item's exposure."""
 
+CASCADE = "a slot's reward hangs on it and on the slots before it, and on none after it"
+INDEPENDENT = "a slot's reward hangs on its own item alone"
+
 _REMEDY = {
     "slot": "the chances that a slot holds its item, whatever stands before it",
     "exposure": "how often the item is looked at, in whatever slot it stands",
@@ -121,32 +124,34 @@ def sips() -> Slated:
 
 def rips() -> Slated:
     """Return mean sum_k w_{1:k} r_k, the reward interaction estimator (McInerney et al. 2020)."""
-    return _weighted("RIPS", "prefix")
+    return _weighted("RIPS", "prefix", CASCADE)
 
 
 def iips() -> Slated:
     """Return mean sum_k w_k r_k, w_k of slot k alone (Li et al. 2018)."""
-    return _weighted("IIPS", "slot")
+    return _weighted("IIPS", "slot", INDEPENDENT)
 
 
 def position_based() -> Slated:
     """Return mean sum_k r_k times the ratio of the item's exposures (Li et al. 2018)."""
-    return _weighted("Position-based", "exposure")
+    assumes = "a reward is its item's own, times how much its position is looked at"
+    return _weighted("Position-based", "exposure", assumes)
 
 
 def pseudo_inverse() -> Slated:
     """Return mean sum_k r_k (1 - K + sum_k w_k) (Swaminathan et al. 2017)."""
     gain = PseudoInverseGain()
-    return Estimator("PI", (Ratio(gain),), PseudoInverse(), gain)
+    assumes = "the slate's reward is a sum over slots, and slots were filled independently"
+    return Estimator("PI", (Ratio(gain),), PseudoInverse(), gain, assumes=assumes)
 
 
 def cascade_dr() -> Slated:
     """Return mean sum_k w_{1:k} (r_k - q_k) + w_{1:k-1} v_k (Kiyohara et al. 2022)."""
     weight, gain = SlotWeight("prefix"), SlotGain("prefix")
-    return Estimator("Cascade-DR", (Ratio(Cascaded()),), weight, gain, True)
+    return Estimator("Cascade-DR", (Ratio(Cascaded()),), weight, gain, True, CASCADE)
 
 
-def normalised(name: str, scope: Scope, slots: int) -> Slated:
+def normalised(name: str, scope: Scope, slots: int, assumes: str = "") -> Slated:
     """Return sum_k mean(w_k r_k) / mean(w_k): SIPS, RIPS or IIPS, normalised slot by slot.
 
     Parameters
@@ -155,16 +160,18 @@ def normalised(name: str, scope: Scope, slots: int) -> Slated:
     scope : "slate", "prefix", "slot" or "exposure"
     slots : int
         K, which a ratio for every slot needs to know.
+    assumes : str
+        See `Estimator`.
     """
     weight, gain = SlotWeight(scope), SlotGain(scope)
     by_slot = (Ratio(SlotGain(scope, k), SlotWeight(scope, k)) for k in range(slots))
     parts = (Ratio(gain, weight),) if scope == "slate" else tuple(by_slot)
-    return Estimator(name, parts, weight, gain)
+    return Estimator(name, parts, weight, gain, assumes=assumes)
 
 
-def _weighted(name: str, scope: Scope) -> Slated:
+def _weighted(name: str, scope: Scope, assumes: str = "") -> Slated:
     gain = SlotGain(scope)
-    return Estimator(name, (Ratio(gain),), SlotWeight(scope), gain)
+    return Estimator(name, (Ratio(gain),), SlotWeight(scope), gain, assumes=assumes)
 
 
 SLATE_ESTIMATORS: dict[str, Callable[[int], Slated]] = {
@@ -175,7 +182,7 @@ SLATE_ESTIMATORS: dict[str, Callable[[int], Slated]] = {
     "PI": lambda slots: pseudo_inverse(),
     "Position-based": lambda slots: position_based(),
     "SNSIPS": lambda slots: normalised("SNSIPS", "slate", slots),
-    "SNIIPS": lambda slots: normalised("SNIIPS", "slot", slots),
-    "SNRIPS": lambda slots: normalised("SNRIPS", "prefix", slots),
+    "SNIIPS": lambda slots: normalised("SNIIPS", "slot", slots, INDEPENDENT),
+    "SNRIPS": lambda slots: normalised("SNRIPS", "prefix", slots, CASCADE),
 }
 """The estimators of slates by name, each to be called with K."""

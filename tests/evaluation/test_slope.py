@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import sqrt
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
@@ -79,7 +80,20 @@ def test_the_parameter_is_chosen_anew_for_every_target() -> None:
     assert len(chosen) == 2
 
 
-def test_the_interval_holds_the_choosing_too() -> None:
+def test_the_interval_is_that_of_the_untamed_candidate() -> None:
+    """SLOPE lets the estimate be biased by about the width of its interval."""
+    log = Shop(base=0.3).rounds(500, seed=2)
+    estimate, untamed = tuned(log, "clipped-ips"), tuned(log, "ips")
+    assert estimate.low == min(untamed.low, estimate.value)
+    assert estimate.high == max(untamed.high, estimate.value)
+    assert estimate.diagnostics.effective_size == untamed.diagnostics.effective_size
+    w = log.target / log.logged
+    assert estimate.estimator == "Clipped-IPS:1"
+    assert estimate.diagnostics.tamed == pytest.approx(1 - np.minimum(w, 1).mean() / w.mean())
+    assert "of all weight is cut away" in estimate.verdict.reasons[-1]
+
+
+def test_the_replicates_hold_the_choosing_too() -> None:
     """Some resamples choose otherwise: their replicates are of another candidate."""
     log = Shop(base=0.3).rounds(500, seed=2)
     estimate = tuned(log, "clipped-ips")

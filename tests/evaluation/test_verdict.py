@@ -44,6 +44,7 @@ def test_a_sound_log_is_trusted() -> None:
             "lower than those that were used",
         ),
         ({"unsupported": 0.1}, {"unsupported": 0.5}, "never shown in the log"),
+        ({"tamed": 0.1}, {"tamed": 0.7}, "of all weight is cut away"),
         ({"clusters": 20}, {"clusters": 3}, "independent users or requests"),
     ],
 )
@@ -72,8 +73,8 @@ def test_numbers_that_are_not_known_are_not_trusted() -> None:
     assert judge(replace(GOOD, effective_size=float("nan"))).trust == Trust.NO
 
 
-def test_a_model_alone_is_trusted_with_care_at_best() -> None:
-    verdict = judge(GOOD, corrected=False)
+def test_an_assumption_is_trusted_with_care_at_best() -> None:
+    verdict = judge(GOOD, assumes="the moon is full")
     assert verdict.trust == Trust.CARE
-    assert "model's word alone" in verdict.reasons[0]
-    assert judge(replace(GOOD, effective_size=2.0), corrected=False).trust == Trust.NO
+    assert verdict.reasons == ("it is right only if the moon is full",)
+    assert judge(replace(GOOD, effective_size=2.0), assumes="so").trust == Trust.NO
