@@ -211,6 +211,9 @@ class ConfluentTransport:
         options: dict[str, Any] = {
             "bootstrap.servers": ",".join(self._servers),
             "receive.message.max.bytes": _LARGEST,
+            # Its way of starting afresh loses a transaction's coordinator when all brokers were
+            # away for a moment, and then waits for it in vain.
+            "metadata.recovery.strategy": "none",
         }
         options |= {
             name: value

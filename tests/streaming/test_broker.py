@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from streaming.transport.api import TopicSpec, TransportError
+from streaming.transport.api import TopicPartition, TopicSpec, TransportError
 from streaming.transport.broker import EmbeddedBroker
+from streaming.transport.clients import CLIENTS, connect
 from streaming.transport.kafka_python import KafkaPythonTransport
 from tests.streaming.test_transport import read
 
@@ -66,6 +67,32 @@ def test_data_in_a_given_folder_outlast_a_stop(tmp_path: Path) -> None:
             (b"key", b"value")
         ]
         transport.close()
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_clients_outlast_a_restart_of_the_broker(tmp_path: Path, client: str) -> None:
+    broker = EmbeddedBroker(tmp_path)
+    broker.start()
+    transport = connect(broker.bootstrap_servers, client=client)
+    transport.ensure_topics([TopicSpec("in"), TopicSpec("out")])
+    writer = transport.producer()
+    producer = transport.producer(transactional_id="t")
+    consumer = transport.consumer(["in"], group="g")
+    for number in range(2):
+        writer.send("in", b"%d" % number)
+        writer.flush()
+        (record,) = read(consumer, 1)
+        producer.begin()
+        producer.send("out", record.value)
+        producer.commit(consumer.positions(), consumer)
+        if number == 0:
+            broker.stop()
+            broker = EmbeddedBroker(tmp_path, port=broker.port)
+            broker.start()
+    assert consumer.committed() == {TopicPartition("in", 0): 2}
+    assert [r.value for r in read(transport.consumer(["out"]), 2)] == [b"0", b"1"]
+    transport.close()
+    broker.stop()
 
 
 def test_it_dies_with_an_owner_that_is_killed() -> None:
