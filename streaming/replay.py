@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agents.api import PAD
+from agents.api import PAD, Outcomes
 from streaming.events import InteractionEvent, RankedItem, RankingEvent, UserEvent
 from streaming.names import name_of
 from streaming.sending import CONTEXT, Sender, numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from agents.api import Outcomes
     from streaming.config import WorkerConfig
     from streaming.transport.api import Transport
 
@@ -41,11 +40,11 @@ class Replayed:
 
 def replay_log(
     transport: Transport,
-    log: Outcomes,
+    log: Outcomes | Iterable[Outcomes],
     config: WorkerConfig,
     *,
     interaction: str = "click",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
 ) -> Replayed:
     """Send a log as item, user, ranking and interaction events, and let all its windows pass.
 
@@ -56,14 +55,14 @@ def replay_log(
     Parameters
     ----------
     transport : Transport
-    log : Outcomes
-        Over a catalogue with names.
+    log : Outcomes or iterable of Outcomes
+        Over one catalogue with names. Of several batches none may be earlier than the one before.
     config : WorkerConfig
         Of the worker that will read them: its schemas are `sending.schema_of` CONTEXT and FEATURES.
     interaction : str
         The type of interaction that rewards become.
     progress : callable, optional
-        Is called with how many rows are sent, and how many there are.
+        Is called with how many rows are sent, and how many there are, if that is known.
 
     Raises
     ------
@@ -72,14 +71,19 @@ def replay_log(
     """
     sender = Sender(transport, config)
     try:
-        sender.announce(log.requests.items)
-        order = np.argsort(log.requests.time, kind="stable")
-        teller = _Teller(sender, log, config.rules.window, interaction)
-        for done, row in enumerate(order.tolist(), start=1):
-            teller.tell(row)
-            if progress is not None and (done % CHUNK == 0 or done == len(order)):
-                progress(done, len(order))
-        end = int(log.requests.time.max(initial=0)) + config.rules.window
+        batches, total = ([log], len(log)) if isinstance(log, Outcomes) else (log, None)
+        teller = _Teller(sender, config.rules.window, interaction)
+        done, end = 0, 0
+        for batch in batches:
+            if not done:
+                sender.announce(batch.requests.items)
+            for row in np.argsort(batch.requests.time, kind="stable").tolist():
+                teller.tell(batch, row)
+                done += 1
+                if progress is not None and (done % CHUNK == 0 or done == total):
+                    progress(done, total)
+            end = int(batch.requests.time.max(initial=end))
+        end += config.rules.window
         for partition in range(config.partitions):
             sender.ring(partition, end)
         sender.flush()
@@ -91,15 +95,14 @@ def replay_log(
 class _Teller:
     """Tells rows of a log."""
 
-    def __init__(self, sender: Sender, log: Outcomes, window: int, interaction: str) -> None:
-        self._sender, self._log = sender, log
-        self._window, self._interaction = window, interaction
-        self._names = log.requests.items.names or ()
+    def __init__(self, sender: Sender, window: int, interaction: str) -> None:
+        self._sender, self._window, self._interaction = sender, window, interaction
         self._met: set[int] = set()
 
-    def tell(self, row: int) -> None:
+    def tell(self, log: Outcomes, row: int) -> None:
         """Send the events of a row."""
-        log, requests, decisions = self._log, self._log.requests, self._log.decisions
+        requests, decisions = log.requests, log.decisions
+        names = requests.items.names or ()
         time, key = int(requests.time[row]), int(requests.users[row])
         user, ranking = name_of(key), name_of(int(requests.keys[row]))
         context = numbers(CONTEXT, requests.context[row])
@@ -110,7 +113,7 @@ class _Teller:
         filled = np.flatnonzero(decisions.slates[row] != PAD).tolist()
         items = [
             RankedItem(
-                self._names[decisions.slates[row, slot]],
+                names[decisions.slates[row, slot]],
                 propensity=_stated(decisions.propensities[row, slot]),
                 position=int(requests.positions[row, slot]),
                 seen=bool(log.seen[row, slot]),

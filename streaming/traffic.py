@@ -287,7 +287,7 @@ class Traffic:
             if time.monotonic() > deadline:
                 raise TransportError(
                     f"no answer from a worker within {self._patience:g} s: is one running on the "
-                    f"topics {self._config.prefix}*?"
+                    f"topics {self._config.prefix}*? If so, dead-letters says what it refused"
                 )
 
     def _read(self, record: Record, heard: float) -> None:

@@ -84,7 +84,7 @@ def assert_same_log(found: Outcomes, expected: Outcomes) -> None:
 
 def test_a_replayed_log_is_learned_from_in_time_and_comes_back_whole(tmp_path: Path) -> None:
     log, bus = logged(), MemoryBus()
-    told: list[tuple[int, int]] = []
+    told: list[tuple[int, int | None]] = []
     replayed = replay_log(bus, log, CONFIG, progress=lambda done, of: told.append((done, of)))
     worker = Worker(bus, OrderPolicy, CONFIG)
     drain(worker)
@@ -107,6 +107,21 @@ def test_a_replayed_log_is_learned_from_in_time_and_comes_back_whole(tmp_path: P
     assert_same_log(found, in_time(log))
     with pytest.raises(LogError, match="holds a log already"):
         export_log(bus, CONFIG, tmp_path / "log")
+
+
+def test_a_log_may_come_in_batches() -> None:
+    log, bus = in_time(logged()), MemoryBus()
+    told: list[tuple[int, int | None]] = []
+    batches = (log.take(rows) for rows in np.array_split(np.arange(len(log)), 3))
+    replayed = replay_log(bus, batches, CONFIG, progress=lambda done, of: told.append((done, of)))
+    assert (replayed.sent["items"], replayed.sent["users"], replayed.sent["bells"]) == (8, 6, 3)
+    assert told == []
+    worker = Worker(bus, OrderPolicy, CONFIG)
+    drain(worker)
+    policy = OrderPolicy()
+    policy.update(log)
+    assert same_state(worker.learner.policy.state_dict(), policy.state_dict())
+    assert worker.report().duplicates == 0
 
 
 def test_what_offline_evaluation_could_not_use_is_left_out_and_counted(tmp_path: Path) -> None:
