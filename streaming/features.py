@@ -186,7 +186,7 @@ def _boolean(feature: Feature, value: Value, out: Vector) -> None:
 
 
 def _numbers(feature: Feature, value: Value, out: Vector) -> None:
-    if not isinstance(value, list) or any(isinstance(number, str) for number in value):
+    if not isinstance(value, list) or str in map(type, value):
         raise _mismatch(feature, f"a list of {feature.width} numbers", value)
     if len(value) != feature.width:
         raise BadEventError(
