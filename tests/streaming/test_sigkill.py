@@ -29,12 +29,15 @@ from tests.streaming.support import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+    from typing import TypeAlias
 
     from streaming.config import WorkerConfig
     from streaming.metrics import Report
     from streaming.transport.api import Transport
+
+    Run: TypeAlias = Callable[..., subprocess.Popen[str]]
 
 EVENTS = story(users=15, steps=20, seed=8)
 HALF = len(EVENTS) // 2
@@ -47,14 +50,25 @@ def transport(broker: str) -> Iterator[KafkaPythonTransport]:
     made.close()
 
 
-def run(broker: str, **options: Any) -> subprocess.Popen[str]:
-    """Start a worker, and return when it is ready."""
-    command = [sys.executable, "-m", "tests.streaming.worker_process", broker, json.dumps(options)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    with process.stdout as out:
-        assert out.readline() == "ready\n"
-    return process
+@pytest.fixture
+def run(broker: str) -> Iterator[Run]:
+    """Start workers that are ready when they are returned, and that do not outlive the test."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(**options: Any) -> subprocess.Popen[str]:
+        module = "tests.streaming.worker_process"
+        command = [sys.executable, "-m", module, broker, json.dumps(options)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        processes.append(process)
+        assert process.stdout is not None
+        with process.stdout as out:
+            assert out.readline() == "ready\n"
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
 
 
 def told(transport: Transport, config: WorkerConfig) -> Loop:
@@ -87,7 +101,7 @@ def counted(report: Report) -> tuple[object, ...]:
 
 
 def test_killed_workers_lose_and_double_nothing(
-    broker: str, transport: KafkaPythonTransport, tmp_path: Path
+    run: Run, transport: KafkaPythonTransport, tmp_path: Path
 ) -> None:
     config = replace(CONFIG, prefix="killed.", partitions=3, batch_size=60)
     loop = told(transport, config)
@@ -95,21 +109,22 @@ def test_killed_workers_lose_and_double_nothing(
     random = np.random.default_rng(3)
 
     loop.send(*EVENTS[:HALF])
-    between_sends_and_commit = run(broker, **options, die="publish", batch=3)
-    assert between_sends_and_commit.wait(60) == -signal.SIGKILL
+    between_sends_and_commit = run(**options, die="publish", batch=3)
+    assert between_sends_and_commit.wait(120) == -signal.SIGKILL
 
-    any_moment = run(broker, **options, state=str(tmp_path / "never"))
+    any_moment = run(**options)
     loop.send(*EVENTS[HALF:])
     time.sleep(random.uniform(0.0, 0.3))
     any_moment.kill()
-    any_moment.wait(60)
+    any_moment.wait(120)
 
-    after_the_commit = run(broker, **options, die="commit", batch=1)
+    after_the_commit = run(**options, die="commit", batch=1)
     loop.tick(20_000)
-    assert after_the_commit.wait(60) == -signal.SIGKILL
+    assert after_the_commit.wait(120) == -signal.SIGKILL
 
-    last = run(broker, **options, state=str(tmp_path / "state"))
-    assert last.wait(60) == 0
+    events = len(loop.read(loop.topics.feedback))
+    last = run(**options, events=events, state=str(tmp_path / "state"))
+    assert last.wait(120) == 0
 
     calm, calm_worker = undisturbed(replace(config, prefix="calm."))
     outcomes = loop.outcomes()

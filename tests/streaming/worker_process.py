@@ -3,12 +3,14 @@
     python -m tests.streaming.worker_process BOOTSTRAP OPTIONS
 
 OPTIONS is JSON: the config's `prefix`, `partitions` and `batch_size`; `die`, the step after which
-to die, and `batch`, in which one; `state`, where to write the policy's state when all is worked.
+to die, and `batch`, in which one; `events`, how many there will be, after which to write the
+policy's state to `state` and end. Without it the worker works for ever.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import sys
@@ -22,11 +24,9 @@ from streaming.transport.kafka_python import KafkaPythonTransport
 from streaming.worker import Worker
 from tests.streaming.support import CONFIG, OrderPolicy
 
-IDLE_POLLS = 4
-
 
 def main(bootstrap: str, options: dict[str, Any]) -> None:
-    """Work until killed, or until nothing is left."""
+    """Work until killed, or until all is worked."""
     config = replace(
         CONFIG, **{name: options[name] for name in ("prefix", "partitions", "batch_size")}
     )
@@ -42,9 +42,8 @@ def main(bootstrap: str, options: dict[str, Any]) -> None:
     transport = KafkaPythonTransport(bootstrap)
     worker = Worker(transport, OrderPolicy, config, reached=reached)
     print("ready", flush=True)
-    idle = 0
-    while idle < IDLE_POLLS:
-        idle = 0 if worker.step(0.1) else idle + 1
+    while worker.report().events < options.get("events", math.inf):
+        worker.step(0.1)
     save_file(worker.learner.policy.state_dict(), Path(options["state"]))
     worker.close()
     transport.close()
