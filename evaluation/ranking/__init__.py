@@ -1,0 +1,1 @@
+"""How good rankings are, and to whom: accuracy of lists, of scores, and who gets exposure."""
