@@ -132,8 +132,13 @@ class Learner:
     @property
     def auc(self) -> float:
         """The click model's area under the ROC curve over the latest slots, if both are there."""
-        classes = {clicked for (clicked, _), _ in self._log_loss.window}
-        return float(self._auc.get()) if len(classes) == 2 else float("nan")
+        return float(self._auc.get()) if 0.0 < self.click_rate < 1.0 else float("nan")
+
+    @property
+    def click_rate(self) -> float:
+        """The share of the latest seen slots that were rewarded."""
+        window = self._log_loss.window
+        return sum(clicked for (clicked, _), _ in window) / len(window) if window else float("nan")
 
     def skip_policy_to(self, seq: int) -> None:
         """Take note that the policy has learned from all outcomes before this one already."""

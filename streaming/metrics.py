@@ -60,7 +60,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     drifts : int
         How often the reward was found to have changed.
     click_rate : float or None
-        Rewarded slots by seen slots over the latest points of the live curve.
+        The share of the latest seen slots that were rewarded.
     batches, aborted : int
         Of this process.
     seconds : dict of str to float
@@ -92,7 +92,6 @@ def report(counts: Iterable[Counts], learner: Learner, stopwatch: Stopwatch) -> 
     dead: Counter[str] = Counter()
     for part in parts:
         dead.update(part.dead)
-    slots = sum(point.slots for point in learner.curve)
     return Report(
         events=sum(part.events for part in parts),
         users=sum(part.users for part in parts),
@@ -107,7 +106,7 @@ def report(counts: Iterable[Counts], learner: Learner, stopwatch: Stopwatch) -> 
         log_loss=_finite(learner.log_loss),
         auc=_finite(learner.auc),
         drifts=len(learner.drifts),
-        click_rate=sum(point.clicks for point in learner.curve) / slots if slots else None,
+        click_rate=_finite(learner.click_rate),
         batches=stopwatch.batches,
         aborted=stopwatch.aborted,
         seconds=dict(stopwatch.seconds),

@@ -47,6 +47,7 @@ def test_predictions_are_made_before_learning_and_judged_over_the_latest_seen_sl
     assert learner.log_loss == pytest.approx(loss, rel=1e-6)
     assert learner.auc == pytest.approx(roc_auc_score(y, p), abs=0.01)
     assert learner.auc > 0.7
+    assert learner.click_rate == np.mean(y)
     assert told[0].predictions == [0.5, 0.5]
 
 
@@ -64,7 +65,9 @@ def test_nothing_is_known_before_anything_was_learned() -> None:
     learner = Learner(OrderPolicy())
     assert math.isnan(learner.log_loss)
     assert math.isnan(learner.auc)
+    assert math.isnan(learner.click_rate)
     learner.learn([outcome(0, rewards=[0.0, 0.0])])
+    assert learner.click_rate == 0.0
     assert math.isnan(learner.auc)
 
 
