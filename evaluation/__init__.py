@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from evaluation.chunks.checks import FaultyLogError
     from evaluation.chunks.rounds import Rounds
     from evaluation.chunks.slates import Chances, Slates
+    from evaluation.chunks.trajectories import EpisodeError, Steps
     from evaluation.estimators.names import NAMES, UnknownEstimatorError, named
+    from evaluation.estimators.sequential import SEQUENTIAL_ESTIMATORS
     from evaluation.estimators.slates import SLATE_ESTIMATORS
     from evaluation.gate import Gate, Judgement, promote
     from evaluation.intervals.bernstein import bernstein
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NAMES",
+    "SEQUENTIAL_ESTIMATORS",
     "SLATE_ESTIMATORS",
     "Accumulator",
     "Chances",
@@ -43,6 +46,7 @@ __all__ = [
     "Diagnostics",
     "Disagreement",
     "Distribution",
+    "EpisodeError",
     "Estimate",
     "Exposure",
     "FaultyLogError",
@@ -61,6 +65,7 @@ __all__ = [
     "SlateError",
     "SlateReader",
     "Slates",
+    "Steps",
     "Target",
     "Trust",
     "UnknownEstimatorError",
@@ -80,6 +85,7 @@ __all__ = [
 
 _HOME = {
     "NAMES": "estimators.names",
+    "SEQUENTIAL_ESTIMATORS": "estimators.sequential",
     "SLATE_ESTIMATORS": "estimators.slates",
     "Accumulator": "accumulate",
     "Chances": "chunks.slates",
@@ -89,6 +95,7 @@ _HOME = {
     "Diagnostics": "verdict",
     "Disagreement": "report",
     "Distribution": "targets",
+    "EpisodeError": "chunks.trajectories",
     "Estimate": "report",
     "Exposure": "ranking.exposure",
     "FaultyLogError": "chunks.checks",
@@ -107,6 +114,7 @@ _HOME = {
     "SlateError": "passes",
     "SlateReader": "slates",
     "Slates": "chunks.slates",
+    "Steps": "chunks.trajectories",
     "Target": "targets",
     "Trust": "verdict",
     "UnknownEstimatorError": "estimators.names",
