@@ -9,16 +9,27 @@ from rich.text import Text
 
 from agents.api import RecloopError
 from commands import data
+from commands.broker import broker
 from commands.console import err
+from commands.demo import demo
+from commands.evaluate import evaluate
+from commands.export import export
+from commands.serve import serve
+from commands.simulate import simulate
+from commands.traffic import traffic
+from commands.train import train
 
 app = typer.Typer(
-    help="recloop: simulate users, train policies, evaluate them offline, serve them live on Kafka.",
+    help="recloop: simulate users, train policies, evaluate them offline, serve them on Kafka.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
     rich_markup_mode="rich",
 )
+app.command()(demo)
 app.add_typer(data.app, name="data")
+for command in (train, simulate, evaluate, broker, serve, traffic, export):
+    app.command()(command)
 
 
 def main() -> None:

@@ -19,7 +19,9 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-Seed = Annotated[int, typer.Option("--seed", help="Root of all randomness; same seed, same figures.")]
+Seed = Annotated[
+    int, typer.Option("--seed", help="Root of all randomness; same seed, same figures.")
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output, for machines.")
 ]
@@ -29,24 +31,23 @@ err = Console(stderr=True, highlight=False)
 
 
 @contextmanager
-def progress(title: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """Show a bar while the body runs; the body calls what it is given with the number done so far.
-
-    Parameters
-    ----------
-    title : str
-        What is being done.
-    total : int, optional
-        How much there is to do; without it the bar only shows that something happens.
-    """
+def progress(title: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Show a bar while the body runs; the body calls what it is given with (done, of how many)."""
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
     with Progress(*columns, TimeRemainingColumn(), console=err, transient=True) as bar:
-        task = bar.add_task(title, total=total)
+        task = bar.add_task(title, total=None)
 
-        def advance(done: int) -> None:
-            bar.update(task, completed=done)
+        def advance(done: int, total: int | None = None) -> None:
+            bar.update(task, completed=done, total=total)
 
         yield advance
+
+
+@contextmanager
+def activity(title: str) -> Iterator[Callable[[str], None]]:
+    """Show that something goes on without an end in sight; the body may change what is said."""
+    with err.status(title) as status:
+        yield status.update
 
 
 def note(text: str) -> None:
@@ -56,11 +57,11 @@ def note(text: str) -> None:
 
 def emit(document: dict[str, Any]) -> None:
     """Print a document as JSON on standard output; numbers that are not finite become null."""
-    print(json.dumps(_finite(document), indent=2))  # not rich: it would wrap lines
+    print(json.dumps(finite(document), indent=2))  # not rich: it would wrap lines
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table on standard output, its first column on the left and the others on the right."""
+    """Print a table on standard output, the first column on the left, the others on the right."""
     grid = Table(title=title, title_justify="left", title_style="bold")
     for i, column in enumerate(columns):
         grid.add_column(column, justify="left" if i == 0 else "right")
@@ -69,12 +70,22 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     out.print(grid)
 
 
-def _finite(value: Any) -> Any:
+def say(text: str) -> None:
+    """Print a line on standard output, wrapped to the terminal."""
+    out.print(text, markup=False)
+
+
+def figure(value: float) -> str:
+    """Return a number as a person reads it: four significant digits."""
+    return f"{value:.4g}" if math.isfinite(value) else "undefined"
+
+
+def finite(value: Any) -> Any:
     """Return a copy of a document in which every number is valid JSON."""
     if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
+        return {key: finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
+        return [finite(inner) for inner in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -127,6 +127,20 @@ class EmbeddedBroker:
             f"the end of its log was:\n{self._log_tail()}"
         )
 
+    def check(self) -> None:
+        """See that it still runs.
+
+        Raises
+        ------
+        TransportError
+            If it was started and has ended by itself.
+        """
+        if self._process is not None and self._process.poll() is not None:
+            raise TransportError(
+                f"the embedded broker on port {self.port} has ended by itself; the end of its log "
+                f"was:\n{self._log_tail()}"
+            )
+
     def stop(self) -> None:
         """Stop it and wait until it has ended; a temporary folder is gone then."""
         atexit.unregister(self.stop)

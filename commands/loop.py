@@ -1,0 +1,141 @@
+"""What the commands of the live loop share: where Kafka is, what a loop is like, how to stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agents.api import RecloopError
+from commands.sources import LOG_HELP, catalogue_of, open_log
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from streaming import Schema, Transport, WorkerConfig
+
+HERE = "127.0.0.1:9092"
+PREFIX = "recloop."
+PARTITIONS = 4
+WINDOW = 1800
+LATENESS = 60
+SLATE_SIZE = 3
+
+Servers = Annotated[
+    str,
+    typer.Option("--bootstrap-servers", help="Where Kafka is: host:port, several between commas."),
+]
+Properties = Annotated[
+    Path | None,
+    typer.Option(help="A Kafka client's properties file: security.protocol, sasl.*, ssl.*."),
+]
+Client = Annotated[
+    str, typer.Option(help="kafka-python, or confluent-kafka (faster; the extra `fast`).")
+]
+Prefix = Annotated[str, typer.Option(help="What the topics' names begin with.")]
+Partitions = Annotated[int, typer.Option(help="Partitions of the users' topics.", min=1)]
+Window = Annotated[int, typer.Option(help="Attribution window, in seconds of event time.", min=1)]
+Lateness = Annotated[
+    int, typer.Option(help="How late an event may come, in seconds of event time.", min=0)
+]
+SlateSize = Annotated[int, typer.Option(help="How many items are recommended.", min=1)]
+UserFeatures = Annotated[
+    str,
+    typer.Option(help="Fields of user and ranking events: age:number,city:category(16)."),
+]
+ItemFeatures = Annotated[
+    str, typer.Option(help="Fields of item events: price:number,tags:category(32).")
+]
+Like = Annotated[
+    str | None,
+    typer.Option(
+        help="Instead of declaring features: those of a log, in the fields `context` and "
+        "`features`, as `traffic` sends them. " + LOG_HELP
+    ),
+]
+
+
+@contextmanager
+def stopping() -> Iterator[threading.Event]:
+    """Yield a flag that Ctrl-C or SIGTERM raises, instead of breaking off what is being done."""
+    stop = threading.Event()
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(kind, lambda *_: stop.set()) for kind in kinds]
+    try:
+        yield stop
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)
+
+
+def reach(servers: str, properties: Path | None, client: str) -> Transport:
+    """Return the transport to a Kafka cluster."""
+    from streaming.transport import ClientProperties, connect
+
+    given = None if properties is None else ClientProperties.read(properties)
+    return connect(servers, given, client=client)
+
+
+def describe(
+    *,
+    like: str | None = None,
+    user_features: str = "",
+    item_features: str = "",
+    prefix: str = PREFIX,
+    partitions: int = PARTITIONS,
+    slate_size: int = SLATE_SIZE,
+    window: int = WINDOW,
+    lateness: int = LATENESS,
+    ttl: int = 86_400,
+    rewards: Sequence[str] = ("click=1",),
+    aggregation: str = "max",
+    seed: int = 0,
+) -> WorkerConfig:
+    """Return a loop's configuration from what a command was given; times in seconds."""
+    from streaming import Rules, WorkerConfig
+
+    users, items = _features(like, user_features, item_features)
+    return WorkerConfig(
+        users=users,
+        items=items,
+        prefix=prefix,
+        partitions=partitions,
+        slate_size=slate_size,
+        ttl=ttl * 1000,
+        seed=seed,
+        rules=Rules(
+            window=window * 1000,
+            lateness=lateness * 1000,
+            horizon=max(Rules().horizon, window * 1000),
+            rewards=dict(_worth(word) for word in rewards),
+            aggregation=aggregation,
+        ),
+    )
+
+
+def _features(like: str | None, users: str, items: str) -> tuple[Schema, Schema]:
+    from streaming import CONTEXT, FEATURES, Schema, schema_of
+
+    if like is None:
+        return Schema.parse(users), Schema.parse(items)
+    if users or items:
+        raise RecloopError("--like declares all features: give either it or the others")
+    log = open_log(like)
+    first = next(iter(log), None)
+    if first is None:
+        raise RecloopError(f"the log {like} is empty: it cannot say what features there are")
+    width = catalogue_of(log).features.shape[1]
+    return schema_of(CONTEXT, first.requests.context.shape[1]), schema_of(FEATURES, width)
+
+
+def _worth(word: str) -> tuple[str, float]:
+    """Return an interaction's type and what it is worth."""
+    kind, _, value = word.partition("=")
+    try:
+        return kind, float(value)
+    except ValueError:
+        raise RecloopError(f"{word!r} names no reward: write click=1 or purchase=5") from None

@@ -1,0 +1,168 @@
+"""What the words on a command line stand for: a policy, a log, a world."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from agents.api import RecloopError
+from commands.console import progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from agents import Catalogue, Policy, Spec
+    from agents.api import Keys, Outcomes
+    from simulators import LoggedWorld, World
+    from simulators.datasets import Behaviour, Campaign
+
+LOG_HELP = "A folder or file of outcomes in Parquet, or obd:BEHAVIOUR/CAMPAIGN (obd:random/all)."
+POLICY_HELP = (
+    "A name (linucb), a name with options (linucb:alpha=0.5,shared=false) or your own class "
+    "(my_policy.py:Mine), each with +epsilon=0.1 or +temperature=0.2 to explore; or the folder "
+    "of a trained policy."
+)
+WORLD_HELP = (
+    "InterestEvolution; or users as in a log (obd:random/all, or a folder of Parquet), to which a "
+    "world is fitted first; or the folder of a fitted world."
+)
+
+
+def open_log(address: str) -> Iterable[Outcomes]:
+    """Return the log at an address, which can be iterated over more than once; see `LOG_HELP`.
+
+    Raises
+    ------
+    RecloopError
+        If there is none.
+    """
+    if not address.startswith("obd:"):
+        from simulators import Log
+
+        return Log(address)
+    from simulators import load_obd
+
+    behaviour, _, campaign = address.removeprefix("obd:").partition("/")
+    return [load_obd(cast("Behaviour", behaviour), cast("Campaign", campaign))]  # it checks them
+
+
+def catalogue_of(log: Iterable[Outcomes]) -> Catalogue:
+    """Return the items that the last decisions of a log chose from.
+
+    Raises
+    ------
+    RecloopError
+        If the log is empty.
+    """
+    latest = None
+    for outcomes in log:
+        latest = outcomes.requests.items
+    if latest is None:
+        raise RecloopError("the log is empty")
+    return latest
+
+
+def open_world(
+    address: str,
+    *,
+    seed: int = 0,
+    candidates: int | None = None,
+    slate_size: int | None = None,
+    horizon: int | None = None,
+) -> World:
+    """Return the world at an address, not reset yet; see `WORLD_HELP`.
+
+    Parameters
+    ----------
+    address : str
+    seed : int
+        Cuts a log that a world is fitted to.
+    candidates, slate_size, horizon : int, optional
+        The world's own if not given. A world with a fixed catalogue offers all of it.
+
+    Raises
+    ------
+    RecloopError
+        If there is no such world.
+    """
+    from simulators import InterestEvolution
+
+    name = address.removeprefix("recloop/").removesuffix("-v0")
+    if name == InterestEvolution.name:
+        return InterestEvolution(candidates or 10, slate_size or 3, horizon=horizon)
+    if candidates is not None:
+        raise RecloopError(f"{address} offers its whole catalogue: leave --candidates out")
+    return open_logged(address, seed=seed, slate_size=slate_size, horizon=horizon)
+
+
+def open_logged(
+    address: str, *, seed: int = 0, slate_size: int | None = None, horizon: int | None = None
+) -> LoggedWorld:
+    """Return the world that was, or now is, fitted to a log; see `open_world`."""
+    from simulators import LoggedWorld, bts_prior
+
+    if (Path(address) / "world.json").is_file():
+        return LoggedWorld.load(address).resized(slate_size=slate_size, horizon=horizon)
+    if not address.startswith("obd:") and not Path(address).exists():
+        raise RecloopError(f"there is no world {address!r}: it can be {WORLD_HELP}")
+    log = open_log(address)
+    prior = None
+    if address.startswith("obd:"):
+        prior = bts_prior(cast("Campaign", address.rpartition("/")[2]))
+    with progress(f"fitting a world to {address}") as advance:
+        return LoggedWorld.fit(
+            log,
+            seed=seed,
+            prior=prior,
+            slate_size=slate_size,
+            horizon=horizon,
+            progress=advance,
+        )
+
+
+def seeds(root: int, users: int, first: int = 0) -> Keys:
+    """Return the seeds of so many users, uint64 [users]; other roots have other users.
+
+    Parameters
+    ----------
+    root : int
+        The command's seed.
+    users : int
+    first : int
+        Where in the root's endless row of users to begin.
+    """
+    import numpy as np
+
+    from agents.streams import derive, word
+
+    ordinals = np.arange(first, first + users, dtype=np.uint64)
+    return derive(np.full(users, word(root)), ordinals)
+
+
+def open_policy(address: str, seed: int, weights: Path | None = None) -> tuple[Policy, Spec]:
+    """Return the policy at an address, and how it was built; see `POLICY_HELP`.
+
+    Parameters
+    ----------
+    address : str
+    seed : int
+        The seed of a policy that is built here; one that was saved keeps its own.
+    weights : Path, optional
+        A folder whose saved state the policy takes over.
+
+    Raises
+    ------
+    RecloopError
+        If there is no such policy, or the folder holds another one's state.
+    """
+    from agents import Spec
+    from agents.store import load, spec_in
+
+    folder = Path(address)
+    if folder.is_dir():
+        if weights is not None:
+            raise RecloopError(f"{folder} holds a trained policy: it needs no weights of another")
+        return load(folder), spec_in(folder)
+    spec = Spec.parse(address, seed)
+    policy = spec.make()
+    return (policy if weights is None else load(weights, policy)), spec

@@ -1,0 +1,221 @@
+"""`run.py traffic`: users for a loop that has none yet, simulated or told from a log."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+from commands.console import Json, Seed, emit, figure, note, progress, table
+from commands.loop import (
+    HERE,
+    LATENESS,
+    PARTITIONS,
+    PREFIX,
+    SLATE_SIZE,
+    WINDOW,
+    Client,
+    Lateness,
+    Partitions,
+    Prefix,
+    Properties,
+    Servers,
+    SlateSize,
+    Window,
+    describe,
+    reach,
+    stopping,
+)
+from commands.sources import LOG_HELP, open_log, open_logged, seeds
+
+if TYPE_CHECKING:
+    from agents.api import Floats, Keys
+    from simulators import LoggedWorld
+    from streaming import Faults, Transport, WorkerConfig
+
+
+def traffic(
+    log: Annotated[
+        str | None,
+        typer.Option(help="Tell this log again, in place of simulated users. " + LOG_HELP),
+    ] = None,
+    world: Annotated[
+        str, typer.Option(help="Users as in this log, or the folder of a fitted world.")
+    ] = "obd:random/all",
+    users: Annotated[int, typer.Option(help="How many simulated users.", min=1)] = 100,
+    steps: Annotated[int, typer.Option(help="How often each of them comes.", min=1)] = 20,
+    bootstrap_servers: Servers = HERE,
+    properties: Properties = None,
+    client: Client = "kafka-python",
+    prefix: Prefix = PREFIX,
+    partitions: Partitions = PARTITIONS,
+    slate_size: SlateSize = SLATE_SIZE,
+    window: Window = WINDOW,
+    lateness: Lateness = LATENESS,
+    duplicate: Annotated[
+        float, typer.Option(help="Share of events that are sent twice.", min=0, max=1)
+    ] = 0.0,
+    lost: Annotated[
+        float, typer.Option(help="Share of interactions that never arrive.", min=0, max=1)
+    ] = 0.0,
+    poison: Annotated[float, typer.Option(help="Broken messages per event.", min=0, max=1)] = 0.0,
+    shuffle: Annotated[bool, typer.Option(help="Send a step's events in any order.")] = False,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Send users' events to a running worker, until done or Ctrl-C.
+
+    Start the worker first, with the same prefix, partitions, window and lateness, and --like the
+    same log: `run.py serve --like obd:random/all`.
+    """
+    from streaming import Faults
+
+    config = describe(
+        like=log or (world if world.startswith("obd:") else None),
+        prefix=prefix,
+        partitions=partitions,
+        slate_size=slate_size,
+        window=window,
+        lateness=lateness,
+        seed=seed,
+    )
+    transport = reach(bootstrap_servers, properties, client)
+    try:
+        with stopping() as stop:
+            if log is not None:
+                document = _tell(transport, log, config)
+            else:
+                faults = Faults(duplicate, lost, poison, shuffle, seed)
+                document = _simulate(transport, world, config, users, steps, faults, seed, stop)
+    finally:
+        transport.close()
+    if as_json:
+        emit(document | {"seed": seed})
+    else:
+        rows = [(k, figure(v) if isinstance(v, float) else v) for k, v in document.items()]
+        table("traffic", ["figure", "value"], rows)
+
+
+def _tell(transport: Transport, address: str, config: WorkerConfig) -> dict[str, Any]:
+    from streaming import replay_log
+
+    sent: dict[str, int] = {}
+    with progress(f"telling {address}") as advance:
+        for outcomes in open_log(address):
+            told = replay_log(transport, outcomes, config, progress=advance)
+            sent = {kind: sent.get(kind, 0) + count for kind, count in told.sent.items()}
+    return sent
+
+
+def _simulate(
+    transport: Transport,
+    address: str,
+    config: WorkerConfig,
+    users: int,
+    steps: int,
+    faults: Faults,
+    seed: int,
+    stop: threading.Event,
+) -> dict[str, Any]:
+    world = open_logged(address, seed=seed, slate_size=config.slate_size)
+    live = drive(transport, world, config, seeds(seed, users), steps, faults=faults, stop=stop)
+    if live.steps < steps:
+        note(f"stopped after {live.steps} of {steps} steps")
+    low, high = np.quantile(live.latencies, [0.5, 0.99]) if len(live.latencies) else (np.nan,) * 2
+    return dict(live.sent) | {
+        "steps": live.steps,
+        "click rate": float(live.curve.mean()) if live.steps else float("nan"),
+        "seconds to a refreshed recommendation, median": float(low),
+        "seconds to a refreshed recommendation, 99 of 100": float(high),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Driven:
+    """What came of simulated users' visits.
+
+    Parameters
+    ----------
+    steps : int
+    curve : float64 [steps]
+        The click rate per slot at every step.
+    clicks : float64 [users]
+        Each user's clicks.
+    latencies : float64 [users * steps]
+        Seconds from sending a user's feedback to receiving the refreshed recommendation.
+    sent : dict of str to int
+        Events by kind.
+    now : int
+        The event time of the next step.
+    """
+
+    steps: int
+    curve: Floats
+    clicks: Floats
+    latencies: Floats
+    sent: dict[str, int]
+    now: int
+
+
+def drive(
+    transport: Transport,
+    world: LoggedWorld,
+    config: WorkerConfig,
+    lanes: Keys,
+    steps: int,
+    *,
+    faults: Faults | None = None,
+    start: int | None = None,
+    stop: threading.Event | None = None,
+    advance: Callable[[int, int | None], None] | None = None,
+) -> Driven:
+    """Let a world's users visit a running loop, in lock-step with its worker.
+
+    Parameters
+    ----------
+    transport : Transport
+    world : LoggedWorld
+        Is reset.
+    config : WorkerConfig
+    lanes : uint64 [users]
+        The seeds of the users.
+    steps : int
+        How often everyone comes.
+    faults : Faults, optional
+    start : int, optional
+        The event time of the first step; the world's own if not given.
+    stop : Event, optional
+        Ends the visits after the step at hand.
+    advance : callable, optional
+        Is told (steps done, steps).
+    """
+    from streaming import Traffic
+
+    world.reset(lanes)
+    begin = world.start if start is None else start
+    visits = Traffic(transport, world, config, start=begin, faults=faults)
+    curve, latencies, clicks = [], [], np.zeros(len(lanes))
+    try:
+        for step in visits.steps(steps):
+            rewards = step.response.outcomes.rewards
+            curve.append(float(rewards.mean()))
+            clicks += rewards.sum(axis=1)
+            latencies.append(step.latencies)
+            if advance is not None:
+                advance(len(curve), steps)
+            if stop is not None and stop.is_set():
+                break
+    finally:
+        visits.close()
+    return Driven(
+        steps=len(curve),
+        curve=np.array(curve),
+        clicks=clicks,
+        latencies=np.concatenate(latencies) if latencies else np.zeros(0),
+        sent=dict(visits.sent),
+        now=visits.now,
+    )
