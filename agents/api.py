@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Rows: TypeAlias = NDArray[np.int64]
     Floats: TypeAlias = NDArray[np.float64]
     State: TypeAlias = dict[str, NDArray[Any]]
+    Index: TypeAlias = NDArray[Any] | Sequence[int] | slice
 
 Record = TypeVar("Record", "Requests", "Decisions")
 
@@ -210,9 +211,9 @@ class Requests:
         """K, the number of slots asked for."""
         return int(self.positions.shape[1])
 
-    def take(self, index: ArrayLike) -> Requests:
+    def take(self, index: Index) -> Requests:
         """Return the requests at these positions of the batch (an index, slice or mask)."""
-        return _take(self, np.asarray(index), keep="items")
+        return _take(self, index, keep="items")
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,9 +250,9 @@ class Decisions:
     def __len__(self) -> int:
         return len(self.slates)
 
-    def take(self, index: ArrayLike) -> Decisions:
+    def take(self, index: Index) -> Decisions:
         """Return the decisions at these positions of the batch (an index, slice or mask)."""
-        return _take(self, np.asarray(index), keep="policy")
+        return _take(self, index, keep="policy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,9 +293,8 @@ class Outcomes:
     def __len__(self) -> int:
         return len(self.decisions)
 
-    def take(self, index: ArrayLike) -> Outcomes:
+    def take(self, index: Index) -> Outcomes:
         """Return the outcomes at these positions of the batch (an index, slice or mask)."""
-        index = np.asarray(index)
         return Outcomes(
             self.requests.take(index),
             self.decisions.take(index),
@@ -304,7 +304,7 @@ class Outcomes:
         )
 
 
-def _take(record: Record, index: NDArray[Any], keep: str) -> Record:
+def _take(record: Record, index: Index, keep: str) -> Record:
     """Return a copy of a record with every array but `keep` cut to `index`."""
     cut = {f.name: getattr(record, f.name)[index] for f in fields(record) if f.name != keep}
     return replace(record, **cut)

@@ -122,6 +122,10 @@ def document() -> dict[str, Any]:
     }
 
 
+_BOUND = ("cleanup.policy", "retention.ms", "max.message.bytes")
+"""The settings of a topic that AsyncAPI's Kafka binding has words for."""
+
+
 def _channel(name: str, told: list[_Message]) -> dict[str, Any]:
     topics = Topics()
     address = getattr(topics, name)
@@ -129,6 +133,7 @@ def _channel(name: str, told: list[_Message]) -> dict[str, Any]:
     configuration: dict[str, Any] = {
         key: [value] if key == "cleanup.policy" else int(value)
         for key, value in spec.config.items()
+        if key in _BOUND
     }
     return {
         "address": address,

@@ -95,12 +95,15 @@ class Topics:
         """Return what must exist, with so many partitions of users.
 
         Feedback may be larger than an event is allowed to be, so that what is too large reaches the
-        worker and is answered for. Outcomes are kept for ever, because the model is their fold.
+        worker and is answered for; and the broker's clock stamps it, so that a producer's wrong
+        clock cannot vouch for an event's. Outcomes are kept for ever, because the model is their
+        fold.
         """
+        stamped = {"message.timestamp.type": "LogAppendTime"}
         large = {"max.message.bytes": str(8 * _MIB)}
         return (
             TopicSpec(self.items, 1, _COMPACTED | large),
-            TopicSpec(self.feedback, partitions, _kept(7) | large),
+            TopicSpec(self.feedback, partitions, _kept(7) | large | stamped),
             TopicSpec(self.recommendations, partitions, _COMPACTED),
             TopicSpec(self.decisions, partitions, _kept(30)),
             TopicSpec(
