@@ -11,12 +11,13 @@ helps is decided by the log-likelihood of rows that were held out (cross-validat
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
-from scipy.optimize import minimize
 from scipy.special import expit
+
+from simulators.regression import Design, log_likelihood, ridge
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,13 +27,16 @@ if TYPE_CHECKING:
 
     Mask = NDArray[np.bool_]
 
-Design: TypeAlias = "sparse.csr_array"
-
 SPREADS = (0.1, 0.25, 0.5, 1.0, 2.0)
 """The standard deviations that a block's coefficients may have; the block may also be left out."""
+TRIAL = 0.5
+"""The one that a block is tried with first."""
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """How far the items may be believed to be what an earlier period says of them."""
 FOLDS = 10
+"""How many parts a log is cut into for cross-validation, where its clicks are few."""
+MANY_CLICKS, FEW_FOLDS = 200, 4
+"""From so many clicks on, so many parts do."""
 MARGIN = 1.0
 """How many nats of held-out log-likelihood another block must bring: less is what chance gives."""
 WIDEST_PRODUCT = 400
@@ -133,11 +137,6 @@ class Blocks:
             )
             self.designs["products"] = sparse.csr_array(pairs.reshape(len(seen), -1))
 
-    @property
-    def names(self) -> list[str]:
-        """The blocks that a recipe may name."""
-        return list(self.designs)
-
     def offset(self, strength: float) -> Floats:
         """Return what is added to every impression's log-odds beside the coefficients."""
         return strength * self.prior[self.seen.items]
@@ -191,43 +190,6 @@ def _scale(table: Floats) -> tuple[Floats, Floats]:
     return table.mean(axis=0), np.where(spread > 0.0, spread, 1.0)
 
 
-def ridge(design: Design, clicks: Floats, offset: Floats, spreads: Floats) -> tuple[float, Floats]:
-    """Return bias and coefficients of the logistic regression with normal priors.
-
-    They maximise  sum_i log P(clicks_i) - 1/2 sum_j (coefficient_j / spread_j)^2. The bias is free.
-
-    Parameters
-    ----------
-    design : sparse float64 [n, p]
-    clicks, offset : float64 [n]
-    spreads : float64 [p]
-    """
-    scaled = sparse.csr_array(design @ sparse.diags_array(spreads))
-    across = sparse.csr_array(scaled.T)
-
-    def odds(v: Floats) -> Floats:
-        out: Floats = offset + v[0] + scaled @ v[1:]
-        return out
-
-    def loss(v: Floats) -> tuple[float, Floats]:
-        at = odds(v)
-        value = -log_likelihood(at, clicks).sum() + 0.5 * v[1:] @ v[1:]
-        error = expit(at) - clicks
-        return float(value), np.concatenate([[error.sum()], across @ error + v[1:]])
-
-    def curvature(v: Floats, direction: Floats) -> Floats:
-        chance = expit(odds(v))
-        change = chance * (1.0 - chance) * (direction[0] + scaled @ direction[1:])
-        return np.concatenate([[change.sum()], across @ change + direction[1:]])
-
-    start = np.zeros(len(spreads) + 1)
-    start[0] = np.log(clicks.mean() / (1.0 - clicks.mean()))
-    found = minimize(
-        loss, start, jac=True, hessp=curvature, method="trust-ncg", options={"gtol": 1e-5}
-    )
-    return float(found.x[0]), found.x[1:] * spreads
-
-
 def held_out(blocks: Blocks, recipe: Recipe, folds: list[Rows]) -> Floats:
     """Return the log-likelihood of every row under a model that has not seen it: float64 [n]."""
     design, spreads = blocks.design(recipe)
@@ -242,11 +204,6 @@ def held_out(blocks: Blocks, recipe: Recipe, folds: list[Rows]) -> Floats:
     return out
 
 
-def log_likelihood(odds: Floats, clicks: Floats) -> Floats:
-    """Return log P(click or not) of every row, in nats."""
-    return clicks * odds - np.logaddexp(0.0, odds)
-
-
 def stratified(clicks: Floats, folds: int, generator: np.random.Generator) -> list[Rows]:
     """Return disjoint sets of rows with equal shares of the clicks."""
     order = generator.permutation(len(clicks))
@@ -255,33 +212,36 @@ def stratified(clicks: Floats, folds: int, generator: np.random.Generator) -> li
 
 
 def search(blocks: Blocks, generator: np.random.Generator) -> Recipe:
-    """Return the recipe under which held-out rows are likeliest, found block by block.
+    """Return the recipe under which held-out rows are likeliest, found step by step.
 
     The items' own effects are always in, at the spread that is best: a world in which all items
-    are the same would be of no use. Other blocks come in one by one, the best first, as long as
-    they help by `MARGIN`; a block that is in may change its spread.
+    are the same would be of no use. Then the block comes in that helps most, as long as one helps
+    by `MARGIN`; last, each block takes the spread that is best for it.
     """
-    folds = stratified(blocks.seen.clicks, FOLDS, generator)
+    clicks = blocks.seen.clicks
+    folds = stratified(clicks, FOLDS if clicks.sum() < MANY_CLICKS else FEW_FOLDS, generator)
 
     def value(recipe: Recipe) -> float:
         return float(held_out(blocks, recipe, folds).sum())
 
+    def spread(recipe: Recipe, block: str) -> Recipe:
+        return max((_with(recipe, block, size) for size in SPREADS), key=value)
+
     strengths = STRENGTHS if blocks.has_prior else (0.0,)
-    best = max((Recipe(s, {}) for s in strengths), key=value)
-    best = max((_with(best, "item", spread) for spread in SPREADS), key=value)
+    best = spread(max((Recipe(size, {}) for size in strengths), key=value), "item")
     reached = value(best)
-    while True:
-        tries = [
-            _with(best, name, spread)
-            for name in blocks.names
-            for spread in SPREADS
-            if best.spreads.get(name) != spread
-        ]
+    others = [name for name in blocks.designs if name != "item"]
+    while others:
+        tries = [_with(best, name, TRIAL) for name in others]
         values = [value(recipe) for recipe in tries]
         top = int(np.argmax(values))
         if values[top] < reached + MARGIN:
-            return best
+            break
         best, reached = tries[top], values[top]
+        others.pop(top)
+    for name in list(best.spreads):
+        best = spread(best, name)
+    return best
 
 
 def _with(recipe: Recipe, block: str, spread: float) -> Recipe:

@@ -18,10 +18,10 @@ from simulators.clicks import (
     Recipe,
     fit,
     held_out,
-    log_likelihood,
     search,
     stratified,
 )
+from simulators.regression import log_likelihood
 
 if TYPE_CHECKING:
     from agents.api import Floats

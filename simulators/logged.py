@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agents import PAD, first_slot, key_of
+from agents import PAD, first_slot
 from agents.jit import compiled, inlined
 from agents.streams import stream, uniform
 from simulators.clicks import Blocks, ClickModel, fit, search
@@ -40,9 +40,6 @@ MOST_SLATES = 5000
 
 class LoggedWorld(BatchedWorld):
     """A world of users who click as a click model says. `fit` makes one from a log.
-
-    Users have names, "u{seed}.{episode}", whose `key_of` is the user's key, so that the live loop,
-    which knows users by name, meets the same users with the same keys.
 
     Parameters
     ----------
@@ -191,18 +188,10 @@ class LoggedWorld(BatchedWorld):
         assert self.catalogue is not None
         return int(self.catalogue.features.shape[1])
 
-    def user_names(self) -> tuple[str, ...]:
-        """Return the names of the present users, lane by lane."""
-        pairs = zip(self.lanes["seed"].tolist(), self.lanes["episode"].tolist(), strict=True)
-        return tuple(f"u{seed}.{episode}" for seed, episode in pairs)
-
     def _allocate(self, lanes: int) -> None:
         self._who: Rows = np.zeros(lanes, dtype=np.int64)
 
     def _begin(self, mask: Mask) -> None:
-        names = self.user_names()
-        for lane in np.flatnonzero(mask).tolist():
-            self.lanes["user"][lane] = key_of(names[lane])
         _begin(self.lanes, mask, self._cumulative, self._who)
 
     def _offer(self) -> None:

@@ -159,11 +159,7 @@ class BatchedWorld(ABC):
 
     @abstractmethod
     def _begin(self, mask: Mask) -> None:
-        """Draw the users who have just come into the lanes of the mask.
-
-        Their keys are derived from seed and episode; a world whose users have names writes theirs
-        into `lanes` here.
-        """
+        """Draw the users who have just come into the lanes of the mask."""
 
     @abstractmethod
     def _answer(self, choices: Rows, feedback: Feedback) -> None:
@@ -253,7 +249,7 @@ class BatchedWorld(ABC):
             If that is not so. Nothing has happened then.
         """
         self._fit(choices)
-        fault = first_fault(choices, self.num_candidates, allow_pad=True)
+        fault = first_fault(choices, self.num_candidates, True)
         if fault >= 0:
             raise WorldError(
                 f"{self.name} was shown {choices[fault].tolist()} in lane {fault}: "

@@ -228,8 +228,8 @@ class _Batch:
             key_of(self.path.name)
         )
         requests = Requests(
-            keys=self._column("request").keys() if self._has("request") else numbered,
-            users=self._column("user").keys() if self._has("user") else np.zeros(B, np.uint64),
+            keys=self._keys("request", numbered),
+            users=self._keys("user", np.zeros(B, dtype=np.uint64)),
             context=context.astype(np.float32),
             candidates=candidates,
             items=items,
@@ -260,6 +260,13 @@ class _Batch:
         if not self._has(name):
             return default
         return self._column(name).numbers().astype(np.int64)
+
+    def _keys(self, name: str, default: Keys) -> Keys:
+        if not self._has(name):
+            return default
+        column = self._column(name)
+        column.whole()
+        return column.keys()
 
     def _slots(self, name: str, K: int, default: NDArray[Any] | None = None) -> NDArray[Any]:
         """Return a column of one number per slot: [B, K]."""
@@ -296,8 +303,8 @@ class _Batch:
         return candidates, items, slates
 
     def _candidates(self, items: Catalogue) -> Rows:
-        count = self.info.catalogue_rows or len(items)
-        B, everything = len(self.batch), np.arange(min(count, len(items)))
+        said = self.info.catalogue_rows
+        B, everything = len(self.batch), np.arange(len(items) if said is None else said)
         if not self._has("candidates"):
             return np.tile(everything, (B, 1))
         column = self._column("candidates")
@@ -310,7 +317,8 @@ class _Batch:
         width = max(int(lengths.max(initial=0)), len(everything) if null.any() else 0)
         candidates = np.full((B, width), PAD, dtype=np.int64)
         candidates[np.arange(width) < lengths[:, None]] = rows
-        candidates[null, : len(everything)] = everything
+        if null.any():
+            candidates[null, : len(everything)] = everything
         return candidates
 
     def _own_items(self) -> tuple[Rows, Catalogue]:

@@ -170,7 +170,7 @@ def _columns(outcomes: Outcomes, expected: Floats | None, info: PartInfo) -> dic
         "propensities": _lists(decisions.propensities),
         "rewards": _lists(outcomes.rewards),
         "seen": _lists(outcomes.seen),
-        "policy": np.full(len(outcomes), decisions.policy, dtype=object),
+        "policy": pa.repeat(decisions.policy, len(outcomes)),
         "version": decisions.versions,
     }
     if info.item_width is not None:
