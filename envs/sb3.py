@@ -85,7 +85,7 @@ class SlateVecEnv(VecEnv):
             }
             if "episode" in told["final_info"]:
                 episode = told["final_info"]["episode"]
-                infos[i]["episode"] = {name: values[i].item() for name, values in episode.items()}
+                infos[i]["episode"] = {name: episode[name][i].item() for name in "rlt"}
         return observations, rewards.astype(np.float32), done, infos
 
     def close(self) -> None:
@@ -131,7 +131,14 @@ def make_sb3(env_id: str, num_envs: int, **options: Any) -> SlateVecEnv:
         How many users there are at a time.
     **options
         Of the world and of `WorldVectorEnv`.
+
+    Raises
+    ------
+    WorldError
+        If the id is not one of our worlds'.
     """
+    if gymnasium.spec(env_id).namespace != "recloop":
+        raise WorldError(f"{env_id} is not a world of recloop: their ids begin with recloop/")
     env = gymnasium.make_vec(
         env_id,
         num_envs=num_envs,
@@ -139,6 +146,5 @@ def make_sb3(env_id: str, num_envs: int, **options: Any) -> SlateVecEnv:
         autoreset_mode=AutoresetMode.SAME_STEP,
         **options,
     )
-    if not isinstance(env, WorldVectorEnv):
-        raise WorldError(f"{env_id} is not a world of recloop")
+    assert isinstance(env, WorldVectorEnv)
     return SlateVecEnv(env)

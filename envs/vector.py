@@ -149,13 +149,15 @@ class WorldVectorEnv(VectorEnv[Observation, Slates, NDArray[Any]]):
         self._began[mask] = perf_counter()
 
     def _statistics(self, ended: Mask) -> dict[str, Any]:
+        """Return the infos that Gymnasium would gather from single environments."""
         lanes = self.world.lanes
-        episode = {
+        episode: dict[str, NDArray[Any]] = {
             "r": np.where(ended, lanes["total"], 0.0),
             "l": np.where(ended, lanes["visit"], 0).astype(np.int64),
             "t": np.where(ended, perf_counter() - self._began, 0.0),
         }
-        return {"episode": episode, "_episode": ended.copy()}
+        masks = {f"_{name}": ended.copy() for name in episode}
+        return {"episode": episode | masks, "_episode": ended.copy()}
 
     def _final(self, ended: Mask, signals: Observation, infos: dict[str, Any]) -> dict[str, Any]:
         """Return the infos of a step that ended episodes and began others."""
