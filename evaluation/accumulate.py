@@ -44,7 +44,7 @@ class Accumulator(Generic[AnyChunk]):
     seed : int
         The root of the bootstrap's randomness. Use one seed for policies that will be compared.
     replicates : int
-        How many bootstrap resamples, rounded up to a multiple of 4. The ends of a 95 % interval
+        How many bootstrap resamples, rounded up to a multiple of 5. The ends of a 95 % interval
         rest on 2.5 % of them each.
     level : float
         The coverage of the intervals, in (0, 1).

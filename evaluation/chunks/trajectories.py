@@ -1,9 +1,9 @@
 """Trajectories of any length, as slates: a step is a slot whose reward is discounted.
 
 What importance sampling does step by step in an episode is what it does slot by slot in a slate:
-the prefix weight of a step is the chance, under both policies, of all decisions up to it. An episode
-that has ended earns nothing more and keeps its weight, as if it stayed in an absorbing state, so
-that episodes of all lengths stand in one chunk and a normalised step averages over all of them.
+the prefix weight of a step is the chance, under both policies, of all decisions up to it. An
+episode that has ended earns nothing more and keeps its weight, as if it stayed in an absorbing
+state, so that episodes of all lengths stand in one chunk and a normalised step averages over all.
 """
 
 from __future__ import annotations

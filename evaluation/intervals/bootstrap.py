@@ -9,7 +9,6 @@ and two policies evaluated with one seed on one log are resampled alike: their d
 
 from __future__ import annotations
 
-from math import exp
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,35 +17,22 @@ from agents.jit import compiled
 from agents.streams import mix, stream, word
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from agents.api import Floats, Keys
 
 PURPOSE = np.uint64(0xB0075)
 """The stream purpose of resampling counts."""
 
-PER_WORD = 4
+PER_WORD = 5
 """Counts read from one 64-bit word; the number of replicates is a multiple of it."""
 
 _WEYL = np.uint64(0x9E3779B97F4A7C15)
-_ONE, _LOW = np.uint64(1), np.uint64(0xFFFF)
-_S16, _S32, _S48 = np.uint64(16), np.uint64(32), np.uint64(48)
+_ONE, _LOW = np.uint64(1), np.uint64(0xFFF)
+_S12, _S24, _S36, _S48 = np.uint64(12), np.uint64(24), np.uint64(36), np.uint64(48)
 
-
-def _poisson_table() -> NDArray[np.uint8]:
-    """Return the inverse distribution of Poisson(1) at 65,536 points: uint8 [65536].
-
-    Sixteen bits make every probability wrong by at most 1e-5: mean 1.0000, variance 1.0000. The
-    ratio-aware bootstrap needs no more of its counts than that.
-    """
-    chances = [exp(-1.0)]
-    for k in range(1, 12):
-        chances.append(chances[-1] / k)
-    edges = np.rint(np.cumsum(chances) * 65536)
-    return np.searchsorted(edges, np.arange(65536), side="right").astype(np.uint8)
-
-
-_TABLE = _poisson_table()
+_TABLE = np.repeat(np.arange(7.0), (1507, 1507, 753, 251, 62, 14, 2))
+"""Poisson(1) as 4,096 equally likely counts: small enough for the processor's nearest cache, and
+rounded such that the mean and the variance are 1 exactly, which is what a bootstrap asks of its
+counts. The third central moment is 0.995 in place of 1."""
 
 
 def resample(terms: Floats, keys: Keys, seed: int, replicates: int) -> Floats:
@@ -121,20 +107,19 @@ def percentile(replicates: Floats, level: float) -> tuple[float, float]:
 
 
 @compiled
-def _resample(
-    terms: Floats, keys: Keys, seed: np.uint64, table: NDArray[np.uint8], out: Floats
-) -> None:
+def _resample(terms: Floats, keys: Keys, seed: np.uint64, table: Floats, out: Floats) -> None:
     T, B = terms.shape
     R = out.shape[1]
     counts = np.empty(R)
     for i in range(B):
         start = stream(seed, keys[i], PURPOSE)
-        for j in range(R // 4):
+        for j in range(R // 5):
             bits = mix(start + (np.uint64(j) + _ONE) * _WEYL)
-            counts[4 * j] = table[bits & _LOW]
-            counts[4 * j + 1] = table[(bits >> _S16) & _LOW]
-            counts[4 * j + 2] = table[(bits >> _S32) & _LOW]
-            counts[4 * j + 3] = table[bits >> _S48]
+            counts[5 * j] = table[bits & _LOW]
+            counts[5 * j + 1] = table[(bits >> _S12) & _LOW]
+            counts[5 * j + 2] = table[(bits >> _S24) & _LOW]
+            counts[5 * j + 3] = table[(bits >> _S36) & _LOW]
+            counts[5 * j + 4] = table[(bits >> _S48) & _LOW]
         for r in range(R):
             out[0, r] += counts[r]
         for t in range(T):

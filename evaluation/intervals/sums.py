@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 CLOSEST = 256
 """How many of the smallest key hashes are kept to count distinct keys: exact below that."""
 
+SLICE = 4096
+"""Hashes that are looked at together: few of a slice are among the smallest of those before it."""
+
 
 class Compensated:
     """An array of running sums, each with what rounding has cost it so far.
@@ -59,9 +62,12 @@ class Distinct:
 
     def add(self, hashes: Keys) -> None:
         """Take in the hashes, uint64 [B], of some keys; equal keys have equal hashes."""
-        if len(self.smallest) == CLOSEST:
-            hashes = hashes[hashes < self.smallest[-1]]
-        self.smallest = np.unique(np.concatenate([self.smallest, hashes]))[:CLOSEST]
+        for start in range(0, len(hashes), SLICE):
+            part = hashes[start : start + SLICE]
+            if len(self.smallest) == CLOSEST:
+                part = part[part < self.smallest[-1]]
+            if len(part):
+                self.smallest = np.unique(np.concatenate([self.smallest, part]))[:CLOSEST]
 
     def merge(self, other: Distinct) -> None:
         """Take in what another one has seen."""

@@ -79,8 +79,8 @@ def test_chunks_order_and_merging_change_nothing(
     np.testing.assert_allclose(total.interval(), whole.interval(), rtol=1e-12)
 
 
-LOGS, LENGTH = 100, 1000
-TIMES = np.unique(np.geomspace(5, LENGTH, 20).astype(int))
+LOGS, LENGTH = 60, 1000
+TIMES = np.unique(np.geomspace(5, LENGTH, 12).astype(int))
 
 
 @pytest.mark.parametrize("promise", PROMISES.values(), ids=PROMISES)
@@ -90,7 +90,7 @@ TIMES = np.unique(np.geomspace(5, LENGTH, 20).astype(int))
 def test_they_hold_at_all_times_at_once(
     method: Literal["IPS", "DR"], difference: bool, promise: Promise
 ) -> None:
-    """Looked at twenty times, a log breaks its interval of 80 % with chance 20 % at most."""
+    """Looked at twelve times, a log breaks its interval of 80 % with chance 20 % at most."""
     truth = SHOP.truth
     if difference:
         truth -= float((SHOP.logging * SHOP.clicks).sum(axis=1).mean())
