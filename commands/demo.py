@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 LOG = "obd:random/all"
 LINEUP = (
     "epsilon-greedy:epsilon=0.1",
-    "popular+epsilon=0.1",
+    "popular+temperature=0.001",
     "linucb:interactions=false,alpha=0.1+epsilon=0.1",
 )
 """Policies that learn click rates of a few in a thousand within seconds."""
@@ -124,7 +124,12 @@ def demo(
         emit(figures | {"folder": str(folder)})
         return
     show(figures)
-    say(f"{world.fidelity.verdict if world.fidelity else ''}\n")
+    if world.fidelity is not None:
+        say(f"How far to believe the world: {world.fidelity.verdict}\n")
+    say(
+        "The policies were trained in a world that was fitted to the log on which they are "
+        "evaluated, so what the log says of them is too rosy.\n"
+    )
     say(
         f"Figures, logs and plots are in {folder}: figures.json, outcomes/ (Parquet), live.png, "
         f"evaluation.png, world/, policies/. It took {figures['seconds']:.0f} s."

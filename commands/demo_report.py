@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from rich import box
 from rich.table import Table
 
 from commands.console import figure, finite, out
@@ -56,11 +57,11 @@ def figures_of(
             str(c.spec): {"true_value_in_the_world": c.true_value} | c.report.to_dict()
             for c in candidates
         },
-        "live": _live(live, str(chosen.spec), world.slate_size),
+        "live": _live(live, chosen, world.slate_size),
     }
 
 
-def _live(live: Live, policy: str, slate_size: int) -> dict[str, Any]:
+def _live(live: Live, chosen: Candidate, slate_size: int) -> dict[str, Any]:
     driven, served = live.driven, live.served
     rates = driven.clicks / (driven.steps * slate_size)
     sent: dict[str, int] = {}
@@ -69,7 +70,8 @@ def _live(live: Live, policy: str, slate_size: int) -> dict[str, Any]:
             sent[kind] = sent.get(kind, 0) + count
     median, late = np.quantile(driven.latencies, [0.5, 0.99])
     return {
-        "policy": policy,
+        "policy": str(chosen.spec),
+        "name": chosen.policy.name,
         "users": len(driven.clicks),
         "steps": driven.steps,
         "click_rate": float(rates.mean()),
@@ -101,90 +103,93 @@ def write_figures(figures: dict[str, Any], folder: Path) -> None:
 
 def show(figures: dict[str, Any]) -> None:
     """Print the figures as one table."""
-    grid = Table(title="recloop: the loop, once around", title_justify="left", title_style="bold")
-    for name, justify in (("", "left"), ("value", "right"), ("interval", "right"), ("", "left")):
-        grid.add_column(name, justify=justify)  # type: ignore[arg-type]  # it takes these words
-    for title, rows in _sections(figures):
+    grid = Table(
+        title="recloop: the loop, once around",
+        title_justify="left",
+        title_style="bold",
+        box=box.HORIZONTALS,
+        show_header=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    grid.add_column("", no_wrap=True)
+    grid.add_column("", justify="right", no_wrap=True)
+    grid.add_column("", justify="right", no_wrap=True)
+    grid.add_column("")
+    for title, remark, rows in _sections(figures):
         grid.add_section()
-        grid.add_row(f"[bold]{title}[/]")
+        grid.add_row(f"[bold]{title}[/]", "", "", remark)
         for row in rows:
-            grid.add_row("  " + row[0], *row[1:])
+            grid.add_row(*row)
     out.print(grid)
 
 
-def _sections(figures: dict[str, Any]) -> list[tuple[str, list[tuple[str, str, str, str]]]]:
-    users = figures["world"]["users"]
-    log = figures["log"]
-    live = figures["live"]
+Row: TypeAlias = tuple[str, str, str, str]
+
+
+def _sections(figures: dict[str, Any]) -> list[tuple[str, str, list[Row]]]:
+    log, live = figures["log"], figures["live"]
+    users = f"{figures['world']['users']:,} users"
+    rounds = f"{log['clicks']} clicks in {log['rounds']:,}"
+    visits = f"{live['users']} users, {live['steps']} visits"
     return [
-        (f"click rate per slot in the fitted world, {users:,} users", _rates(figures)),
-        (
-            f"offline, on the real log: {log['clicks']} clicks in {log['rounds']:,}",
-            _offline(figures),
-        ),
-        (
-            f"live: {live['policy']}, {live['users']} users, {live['steps']} visits each",
-            _curve(live),
-        ),
-        ("events", _events(live)),
+        ("click rate in the fitted world", users, _rates(figures)),
+        ("offline, on the real log", rounds, _offline(figures)),
+        ("live over Kafka", visits, _curve(live)),
+        ("events", "", _events(live)),
     ]
 
 
-def _rates(figures: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+def _rates(figures: dict[str, Any]) -> list[Row]:
+    names = {spec: report["policy"] for spec, report in figures["offline"].items()}
     return [
         (
-            name,
+            names.get(spec, spec),
             percent(rate["click_rate"]),
             f"± {percent(rate['se'])}",
             f"score {rate['score']:.2f}",
         )
-        for name, rate in figures["world"]["click_rates"].items()
+        for spec, rate in figures["world"]["click_rates"].items()
     ]
 
 
-def _offline(figures: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+def _offline(figures: dict[str, Any]) -> list[Row]:
     rows = []
-    for name, report in figures["offline"].items():
+    for report in figures["offline"].values():
         truth = percent(report["true_value_in_the_world"])
-        rows.append((name, truth, "", "true value in the fitted world"))
+        rows.append((report["policy"], truth, "", "true, in the world"))
         for estimate in report["estimates"]:
             low, high = (percent(estimate[end]) for end in ("low", "high"))
             value = percent(estimate["value"])
-            rows.append(
-                (f"  {estimate['estimator']}", value, f"{low} to {high}", estimate["verdict"])
-            )
+            interval = f"{low} to {high}"
+            rows.append((f"  {estimate['estimator']}", value, interval, estimate["verdict"]))
     return rows
 
 
-def _curve(live: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    rows = [("click rate", percent(live["click_rate"]), f"± {percent(live['se'])}", "")]
+def _curve(live: dict[str, Any]) -> list[Row]:
     quarters = live["quarters"]
-    for part in range(QUARTERS):
-        beside = ", ".join(
-            f"{name} {percent(quarters[name][part])}" for name in ("random", "myopic")
+    rows = [(live["name"], percent(live["click_rate"]), f"± {percent(live['se'])}", "")]
+    rows += [
+        (
+            f"  quarter {part + 1}",
+            percent(quarters["live"][part]),
+            f"random {percent(quarters['random'][part])}",
+            f"myopic {percent(quarters['myopic'][part])}",
         )
-        rows.append(
-            (f"quarter {part + 1} of the visits", percent(quarters["live"][part]), "", beside)
-        )
+        for part in range(QUARTERS)
+    ]
     model = live["click_model"]
-    rows.append(
-        ("River click model", f"AUC {figure(model['auc'] or float('nan'))}", "", _said(model))
-    )
-    return rows
+    loss, auc = (figure(model[name] or float("nan")) for name in ("log_loss", "auc"))
+    drifts = f"{model['drifts']} drifts"
+    return [*rows, ("River click model", f"AUC {auc}", f"log-loss {loss}", drifts)]
 
 
-def _said(model: dict[str, Any]) -> str:
-    loss = figure(model["log_loss"] or float("nan"))
-    return f"log-loss {loss}, {model['drifts']} drifts of the reward"
-
-
-def _events(live: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    dead = live["dead_letters"]
-    latency = live["latency_seconds"]
-    kinds = ", ".join(f"{count:,} {kind}" for kind, count in live["events_sent"].items() if count)
+def _events(live: dict[str, Any]) -> list[Row]:
+    dead, latency = live["dead_letters"], live["latency_seconds"]
+    exported = f"{live['outcomes_exported']:,} exported"
     return [
-        ("events read", f"{live['events_read']:,}", "", f"sent: {kinds}"),
-        ("outcomes joined", f"{live['outcomes']:,}", "", f"{live['outcomes_exported']:,} exported"),
+        ("events in", f"{live['events_read']:,}", "", ""),
+        ("outcomes out", f"{live['outcomes']:,}", "", exported),
         ("recommendations answered", f"{live['recommendations_answered']:,}", "", ""),
         ("duplicates dropped", f"{live['duplicates']:,}", "", ""),
         (
@@ -194,17 +199,17 @@ def _events(live: dict[str, Any]) -> list[tuple[str, str, str, str]]:
             ", ".join(f"{count} {kind}" for kind, count in dead.items()),
         ),
         (
-            "feedback to fresh recommendation",
+            "feedback to fresh slate: p50",
             f"{1000 * latency['p50']:.0f} ms",
             f"p99 {1000 * latency['p99']:.0f} ms",
-            f"{live['users']} users at once",
+            f"{live['users']} at once",
         ),
     ]
 
 
 def percent(rate: float | None) -> str:
     """Return a click rate as a person reads it."""
-    return "undefined" if rate is None else f"{100 * rate:.3f} %"
+    return "undefined" if rate is None else f"{100 * rate:.3f}%"
 
 
 def plot_live(live: Live, chosen: Candidate, path: Path) -> None:

@@ -103,12 +103,8 @@ def traffic(
 def _tell(transport: Transport, address: str, config: WorkerConfig) -> dict[str, Any]:
     from streaming import replay_log
 
-    sent: dict[str, int] = {}
     with progress(f"telling {address}") as advance:
-        for outcomes in open_log(address):
-            told = replay_log(transport, outcomes, config, progress=advance)
-            sent = {kind: sent.get(kind, 0) + count for kind, count in told.sent.items()}
-    return sent
+        return dict(replay_log(transport, open_log(address), config, progress=advance).sent)
 
 
 def _simulate(
