@@ -137,12 +137,14 @@ class LoggedWorld(BatchedWorld):
         seen = Impressions.of(outcomes)
         odds = None
         if prior is not None:
-            odds = np.log(prior[0]) - np.log(prior[1])
-            if odds.shape != (len(seen.catalogue),) or not np.isfinite(odds).all():
+            clicks, misses = (np.asarray(counts, dtype=np.float64) for counts in prior)
+            each = (len(seen.catalogue),)
+            if clicks.shape != each or misses.shape != each or not (clicks * misses > 0).all():
                 raise FitError(
                     f"the prior needs a positive number of clicks and of misses for each of the "
                     f"{len(seen.catalogue)} items"
                 )
+            odds = np.log(clicks) - np.log(misses)
         generator = np.random.default_rng(seed)
         blocks = Blocks(seen, odds)
         recipe = search(blocks, generator)

@@ -22,7 +22,7 @@ from simulators import (
     rollout,
     summarise,
 )
-from simulators.clicks import Blocks, Recipe
+from simulators.clicks import Blocks, Recipe, search
 from simulators.fidelity import area
 from simulators.impressions import Impressions
 from simulators.regression import ridge
@@ -131,17 +131,19 @@ def test_a_model_that_is_off_is_called_uncalibrated(world: LoggedWorld) -> None:
 
 def test_an_earlier_period_is_believed_as_far_as_it_helps() -> None:
     truth = Truth.drawn(items=12, spread=1.5)
-    log = truth.log(600)
-    helpful = np.exp(truth.bias) * 1000, np.full(12, 1000.0)
-    found = LoggedWorld.fit(log, prior=helpful)
-    assert found.fidelity is not None
-    assert found.fidelity.recipe.strength >= 0.5
-    misleading = helpful[0][::-1] ** np.linspace(0.2, 2.0, 12), helpful[1]
-    found = LoggedWorld.fit(log, prior=misleading)
-    assert found.fidelity is not None
-    assert found.fidelity.recipe.strength <= 0.25
-    with pytest.raises(FitError, match="12 items"):
-        LoggedWorld.fit(log, prior=(np.ones(3), np.ones(3)))
+    seen = Impressions.of(truth.log(500))
+    shuffled = truth.bias[np.random.default_rng(1).permutation(12)]
+    right, wrong = (
+        search(Blocks(seen, prior), np.random.default_rng(0)) for prior in (truth.bias, shuffled)
+    )
+    assert right.strength >= 0.5
+    assert wrong.strength <= 0.25
+
+
+def test_an_earlier_period_needs_clicks_and_misses_of_every_item(truth: Truth) -> None:
+    for prior in ((np.ones(3), np.ones(3)), (np.zeros(6), np.ones(6))):
+        with pytest.raises(FitError, match="each of the 6 items"):
+            LoggedWorld.fit(truth.log(50), prior=prior)
 
 
 def test_the_real_log_is_too_small_and_the_report_admits_it() -> None:
@@ -153,7 +155,7 @@ def test_the_real_log_is_too_small_and_the_report_admits_it() -> None:
 
 
 def test_the_same_seed_fits_the_same_world(truth: Truth) -> None:
-    log = truth.log(400)
+    log = truth.log(150)
     one, other = LoggedWorld.fit(log, seed=3), LoggedWorld.fit(log, seed=3)
     assert np.array_equal(one.model.weights, other.model.weights)
     assert one.fidelity == other.fidelity
