@@ -131,9 +131,9 @@ def _sections(figures: dict[str, Any]) -> list[tuple[str, str, list[Row]]]:
     log, live = figures["log"], figures["live"]
     users = f"{figures['world']['users']:,} users"
     rounds = f"{log['clicks']} clicks in {log['rounds']:,}"
-    visits = f"{live['users']} users, {live['steps']} visits"
+    visits = f"{live['users']} × {live['steps']} visits"
     return [
-        ("click rate in the fitted world", users, _rates(figures)),
+        ("click rate in the world", users, _rates(figures)),
         ("offline, on the real log", rounds, _offline(figures)),
         ("live over Kafka", visits, _curve(live)),
         ("events", "", _events(live)),
@@ -157,7 +157,7 @@ def _offline(figures: dict[str, Any]) -> list[Row]:
     rows = []
     for report in figures["offline"].values():
         truth = percent(report["true_value_in_the_world"])
-        rows.append((report["policy"], truth, "", "true, in the world"))
+        rows.append((report["policy"], truth, "", "true in the world"))
         for estimate in report["estimates"]:
             low, high = (percent(estimate[end]) for end in ("low", "high"))
             value = percent(estimate["value"])
@@ -199,8 +199,8 @@ def _events(live: dict[str, Any]) -> list[Row]:
             ", ".join(f"{count} {kind}" for kind, count in dead.items()),
         ),
         (
-            "feedback to fresh slate: p50",
-            f"{1000 * latency['p50']:.0f} ms",
+            "feedback to fresh slate",
+            f"p50 {1000 * latency['p50']:.0f} ms",
             f"p99 {1000 * latency['p99']:.0f} ms",
             f"{live['users']} at once",
         ),

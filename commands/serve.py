@@ -39,9 +39,11 @@ if TYPE_CHECKING:
 
     from streaming import Worker
 
+SERVED = "linucb:shared=false+epsilon=0.1"
+
 
 def serve(
-    policy: Annotated[str, typer.Option(help=POLICY_HELP)] = "lints",
+    policy: Annotated[str, typer.Option(help=POLICY_HELP)] = SERVED,
     weights: Annotated[
         Path | None, typer.Option(help="A folder whose saved state your own policy takes over.")
     ] = None,

@@ -117,8 +117,22 @@ def _simulate(
     seed: int,
     stop: threading.Event,
 ) -> dict[str, Any]:
+    from streaming import start_after
+
     world = open_logged(address, seed=seed, slate_size=config.slate_size)
-    live = drive(transport, world, config, seeds(seed, users), steps, faults=faults, stop=stop)
+    start = start_after(transport, config, world.start)
+    with progress("simulated users answer") as advance:
+        live = drive(
+            transport,
+            world,
+            config,
+            seeds(seed, users),
+            steps,
+            faults=faults,
+            start=start,
+            stop=stop,
+            advance=advance,
+        )
     if live.steps < steps:
         note(f"stopped after {live.steps} of {steps} steps")
     low, high = np.quantile(live.latencies, [0.5, 0.99]) if len(live.latencies) else (np.nan,) * 2
@@ -164,8 +178,8 @@ def drive(
     lanes: Keys,
     steps: int,
     *,
-    faults: Faults | None = None,
-    start: int | None = None,
+    faults: Faults,
+    start: int,
     stop: threading.Event | None = None,
     advance: Callable[[int, int | None], None] | None = None,
 ) -> Driven:
@@ -181,9 +195,9 @@ def drive(
         The seeds of the users.
     steps : int
         How often everyone comes.
-    faults : Faults, optional
-    start : int, optional
-        The event time of the first step; the world's own if not given.
+    faults : Faults
+    start : int
+        The event time of the first step.
     stop : Event, optional
         Ends the visits after the step at hand.
     advance : callable, optional
@@ -192,8 +206,7 @@ def drive(
     from streaming import Traffic
 
     world.reset(lanes)
-    begin = world.start if start is None else start
-    visits = Traffic(transport, world, config, start=begin, faults=faults)
+    visits = Traffic(transport, world, config, start=start, faults=faults)
     curve, latencies, clicks = [], [], np.zeros(len(lanes))
     try:
         for step in visits.steps(steps):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from streaming.records import DeadLetter, OutcomeRecord, Recommendation, RecordError
     from streaming.replay import Replayed, replay_log
     from streaming.restore import RestoreError
+    from streaming.resume import start_after
     from streaming.rules import Limits, RuleError, Rules
     from streaming.sending import CONTEXT, FEATURES, NamelessError, schema_of
     from streaming.topics import Topics
@@ -56,6 +57,7 @@ _HOMES = {
     "records": ("DeadLetter", "OutcomeRecord", "Recommendation", "RecordError"),
     "replay": ("Replayed", "replay_log"),
     "restore": ("RestoreError",),
+    "resume": ("start_after",),
     "rules": ("Limits", "RuleError", "Rules"),
     "sending": ("CONTEXT", "FEATURES", "NamelessError", "schema_of"),
     "topics": ("Topics",),
@@ -114,6 +116,7 @@ __all__ = [
     "export_log",
     "replay_log",
     "schema_of",
+    "start_after",
 ]
 
 
