@@ -191,10 +191,10 @@ class Accumulator(Generic[AnyChunk]):
 
     def _tamed(self, estimator: Estimator[AnyChunk], log: Moments[AnyChunk]) -> float:
         """Return the share of the exact weight that the estimator leaves out."""
-        kept, whole = (
-            float(log.means[self._columns[w]]) for w in (estimator.weight, estimator.weight.exact)
-        )
-        return 1.0 - kept / whole if estimator.weight != estimator.weight.exact and whole else 0.0
+        whole = float(log.means[self._columns[estimator.weight.exact]])
+        if not estimator.tames or not whole:
+            return 0.0
+        return 1.0 - float(log.means[self._columns[estimator.weight]]) / whole
 
     def _diagnose(
         self,

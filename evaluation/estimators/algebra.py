@@ -131,6 +131,8 @@ class Estimator(Generic[C]):
     assumes : str
         What has to be true of the world for it to be right, beyond right propensities, as the end
         of "it is right only if"; nothing for most.
+    tames : bool
+        Whether its weight is the exact one, clipped or shrunk.
     """
 
     name: str
@@ -139,6 +141,7 @@ class Estimator(Generic[C]):
     gain: Term[C]
     modelled: bool = False
     assumes: str = ""
+    tames: bool = False
 
     @property
     def candidates(self) -> tuple[Estimator[C], ...]:

@@ -122,9 +122,9 @@ def _predictions(rounds: Rounds) -> tuple[Floats, Floats]:
 
 
 def ips(name: str = "IPS", weight: Weight[Rounds] | None = None) -> Single:
-    """Return mean w r (Horvitz & Thompson 1952)."""
-    weight = weight or Importance()
-    return Estimator(name, (Ratio(Gain(weight)),), weight, Gain(weight))
+    """Return mean w r (Horvitz & Thompson 1952), with another weight if given."""
+    tames, weight = weight is not None, weight or Importance()
+    return Estimator(name, (Ratio(Gain(weight)),), weight, Gain(weight), tames=tames)
 
 
 def snips() -> Single:
@@ -141,9 +141,9 @@ def dm() -> Single:
 
 
 def dr(name: str = "DR", weight: Weight[Rounds] | None = None) -> Single:
-    """Return mean v + w (r - q) (Dudik, Erhan, Langford & Li 2014)."""
-    weight = weight or Importance()
-    return Estimator(name, (Ratio(Corrected(weight)),), weight, Gain(weight), True)
+    """Return mean v + w (r - q) (Dudik et al. 2014), with another weight if given."""
+    tames, weight = weight is not None, weight or Importance()
+    return Estimator(name, (Ratio(Corrected(weight)),), weight, Gain(weight), True, tames=tames)
 
 
 def sndr() -> Single:

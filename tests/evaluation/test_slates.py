@@ -268,6 +268,9 @@ def test_a_log_of_slates_is_evaluated_by_all_of_them() -> None:
     )
     for estimate in report.estimates:
         assert estimate.low < truth < estimate.high, estimate.estimator
+        assert estimate.diagnostics.tamed == 0.0
+        assumes = estimate.estimator != "SIPS"
+        assert any("right only if" in words for words in estimate.verdict.reasons) == assumes
     widths = {e.estimator: e.high - e.low for e in report.estimates}
     assert widths["Cascade-DR"] < widths["SIPS"]
     assert widths["Position-based"] < widths["SIPS"]

@@ -91,6 +91,7 @@ def test_the_interval_is_that_of_the_untamed_candidate() -> None:
     assert estimate.estimator == "Clipped-IPS:1"
     assert estimate.diagnostics.tamed == pytest.approx(1 - np.minimum(w, 1).mean() / w.mean())
     assert "of all weight is cut away" in estimate.verdict.reasons[-1]
+    assert tuned(log, "clipped-ips:1000").diagnostics.tamed == untamed.diagnostics.tamed == 0.0
 
 
 def test_the_replicates_hold_the_choosing_too() -> None:
