@@ -12,13 +12,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 
 from agents.api import RecloopError
 from commands.console import Json, Seed, emit, note, progress, say
 from commands.demo_live import go_live
 from commands.demo_report import figures_of, plot_live, show, write_figures
-from commands.evaluate import report_on
+from commands.evaluate import OfSize, report_on
 from commands.sources import POLICY_HELP, open_logged, open_policy, seeds
 from commands.train import practise
 
@@ -38,6 +39,7 @@ LINEUP = (
 
 EXPLORE = "+epsilon=0.1"
 ESTIMATORS = ("IPS", "SNIPS", "DM", "DR")
+SLATE_ESTIMATORS = ("SNRIPS",)
 TRAINED_USERS, TRAINED_STEPS = 500, 200
 TESTED_USERS, TESTED_STEPS = 2000, 50
 TESTED_FROM, LIVE_FROM = 1_000_000, 2_000_000
@@ -115,7 +117,8 @@ def demo(
         seed=seed,
     )
     bounds = {name: found[name] for name in world.bounds()}
-    figures = figures_of(world, bounds, candidates, chosen, live, log, seed)
+    again = [_evaluate_again(candidate, world, folder, seed) for candidate in candidates]
+    figures = figures_of(world, bounds, candidates, chosen, live, again, log, seed)
     figures["seconds"] = time.monotonic() - begun
     write_figures(figures, folder)
     plot_live(live, chosen, folder / "live.png")
@@ -198,9 +201,24 @@ def _evaluate(
     seed: int,
 ) -> Candidate:
     spec, policy, place = entry
-    report = report_on(policy, [log], ESTIMATORS, seed=seed)
+    report = report_on(policy, OfSize([log], 1), ESTIMATORS, seed=seed)
     true_value = float(world.true_value(policy, log.requests).mean())
     return Candidate(spec, policy, place, standing, report, true_value)
+
+
+def _evaluate_again(
+    candidate: Candidate, world: LoggedWorld, folder: Path, seed: int
+) -> tuple[Candidate, Report, float]:
+    """Return what the live log says of a policy as it was trained, and what is true."""
+    from simulators import Log
+
+    log = OfSize(Log(folder / "outcomes"), world.slate_size)
+    report = report_on(candidate.policy, log, SLATE_ESTIMATORS, seed=seed)
+    values = []
+    for outcomes in log:
+        decisions = candidate.policy.decide(outcomes.requests)
+        values.append(world.expected(outcomes.requests, decisions.slates).sum(axis=1))
+    return candidate, report, float(np.concatenate(values).mean())
 
 
 def _forest(candidates: list[Candidate], log: Outcomes, folder: Path) -> None:

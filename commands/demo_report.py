@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from agents.api import Floats, Outcomes
     from commands.demo import Candidate
     from commands.demo_live import Live
+    from evaluation import Report
     from simulators import LoggedWorld, Standing
 
 QUARTERS = 4
@@ -29,6 +30,7 @@ def figures_of(
     candidates: Sequence[Candidate],
     chosen: Candidate,
     live: Live,
+    again: Sequence[tuple[Candidate, Report, float]],
     log: Outcomes,
     seed: int,
 ) -> dict[str, Any]:
@@ -58,6 +60,10 @@ def figures_of(
             for c in candidates
         },
         "live": _live(live, chosen, world.slate_size),
+        "offline_on_the_live_log": {
+            str(candidate.spec): {"true_value_in_the_world": truth} | report.to_dict()
+            for candidate, report, truth in again
+        },
     }
 
 
@@ -134,8 +140,9 @@ def _sections(figures: dict[str, Any]) -> list[tuple[str, str, list[Row]]]:
     visits = f"{live['users']} × {live['steps']} visits"
     return [
         ("click rate in the world", users, _rates(figures)),
-        ("offline, on the real log", rounds, _offline(figures)),
+        ("offline, on the real log", rounds, _offline(figures["offline"])),
         ("live over Kafka", visits, _curve(live)),
+        ("offline, on the live log", "per slate", _offline(figures["offline_on_the_live_log"])),
         ("events", "", _events(live)),
     ]
 
@@ -153,9 +160,9 @@ def _rates(figures: dict[str, Any]) -> list[Row]:
     ]
 
 
-def _offline(figures: dict[str, Any]) -> list[Row]:
+def _offline(reports: dict[str, Any]) -> list[Row]:
     rows = []
-    for report in figures["offline"].values():
+    for report in reports.values():
         truth = percent(report["true_value_in_the_world"])
         rows.append((report["policy"], truth, "", "true in the world"))
         for estimate in report["estimates"]:

@@ -2,36 +2,55 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.console import Json, Seed, emit, figure, progress, say, table
+from agents.api import RecloopError
+from commands.console import Json, Seed, emit, figure, note, progress, say, table
 from commands.sources import LOG_HELP, POLICY_HELP, open_log, open_policy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from agents.api import Outcomes, Policy
     from evaluation import Report
 
 ESTIMATORS = "IPS,SNIPS,DM,DR"
+SLATE_ESTIMATORS = "SIPS,RIPS,SNRIPS"
 REPLICATES = 1000
 
 
 def evaluate(
     logs: Annotated[str, typer.Option(help=LOG_HELP)],
     policy: Annotated[list[str], typer.Option(help=POLICY_HELP + " Give it once per policy.")],
-    estimators: Annotated[str, typer.Option(help="Which, separated by commas.")] = ESTIMATORS,
+    estimators: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Which, separated by commas. By default {ESTIMATORS}; "
+            f"for slates of several slots {SLATE_ESTIMATORS}."
+        ),
+    ] = None,
+    slots: Annotated[
+        int | None,
+        typer.Option(help="Evaluate the slates of this size; the commonest by default.", min=1),
+    ] = None,
     replicates: Annotated[int, typer.Option(help="Bootstrap resamples.", min=100)] = REPLICATES,
     plot: Annotated[Path | None, typer.Option(help="Where to write a forest plot, PNG.")] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Estimate what policies would earn per slot, with interval and verdict, from a log."""
-    log = open_log(logs)
-    names = [name.strip() for name in estimators.split(",")]
+    """Estimate what policies would earn per slate, with interval and verdict, from a log.
+
+    A log of slates of several slots is read as one: a policy's value is the sum of a slate's
+    rewards, and the estimators differ in what they assume of how users go through a slate.
+    """
+    log = of_size(open_log(logs), slots)
+    chosen = estimators or (ESTIMATORS if log.slots == 1 else SLATE_ESTIMATORS)
+    names = [name.strip() for name in chosen.split(",")]
     policies = {address: open_policy(address, seed)[0] for address in policy}
     reports = {
         address: report_on(built, log, names, replicates=replicates, seed=seed)
@@ -43,14 +62,54 @@ def evaluate(
         forest(list(reports.values()), plot)
     if as_json:
         documents = [{"spec": spec} | report.to_dict() for spec, report in reports.items()]
-        emit({"logs": logs, "seed": seed, "reports": documents})
+        emit({"logs": logs, "slots": log.slots, "seed": seed, "reports": documents})
         return
-    show(f"what each policy would have earned per slot on {logs}", reports)
+    show(f"what each policy would have earned per slate of {log.slots} on {logs}", reports)
+
+
+@dataclass(frozen=True)
+class OfSize:
+    """The slates of one size in a log; it can be iterated over as often as the log itself.
+
+    Parameters
+    ----------
+    log : iterable of Outcomes
+    slots : int
+        K.
+    """
+
+    log: Iterable[Outcomes]
+    slots: int
+
+    def __iter__(self) -> Iterator[Outcomes]:
+        return (part for part in self.log if part.requests.slate_size == self.slots)
+
+
+def of_size(log: Iterable[Outcomes], slots: int | None) -> OfSize:
+    """Return the slates of a size, by default of the commonest one; tell if others are left out.
+
+    Raises
+    ------
+    RecloopError
+        If there are none.
+    """
+    sizes: Counter[int] = Counter()
+    for outcomes in log:
+        sizes[outcomes.requests.slate_size] += len(outcomes)
+    if not sizes:
+        raise RecloopError("the log is empty: there is nothing to evaluate on")
+    chosen = sizes.most_common(1)[0][0] if slots is None else slots
+    told = ", ".join(f"{count:,} slates of {size}" for size, count in sorted(sizes.items()))
+    if chosen not in sizes:
+        raise RecloopError(f"the log has no slates of {chosen} slots; it has {told}")
+    if len(sizes) > 1:
+        note(f"the log has {told}: those of {chosen} are evaluated; --slots chooses others")
+    return OfSize(log, chosen)
 
 
 def report_on(
     policy: Policy,
-    log: Iterable[Outcomes],
+    log: OfSize,
     estimators: Sequence[str],
     *,
     replicates: int = REPLICATES,
@@ -59,6 +118,7 @@ def report_on(
     """Return the report on a policy, showing a bar while it is made."""
     import evaluation
 
+    run = evaluation.evaluate if log.slots == 1 else evaluation.evaluate_slates
     with progress(f"evaluating {policy.name}") as advance:
         done = 0
 
@@ -67,7 +127,7 @@ def report_on(
             done += rounds
             advance(done, None)
 
-        return evaluation.evaluate(
+        return run(
             policy, log, estimators=estimators, replicates=replicates, seed=seed, progress=count
         )
 
@@ -89,4 +149,4 @@ def show(title: str, reports: dict[str, Report]) -> None:
     table(title, ["policy", "estimator", "value", "95 % interval", "eff. rounds", "verdict"], rows)
     for spec, report in reports.items():
         reasons = dict.fromkeys(r for e in report.estimates for r in e.verdict.reasons)
-        say(f"{spec}: {'; '.join(reasons)}. {report.agreement.capitalize()}.")
+        say(f"{spec}: {'; '.join(reasons)}; {report.agreement}.")
