@@ -16,11 +16,11 @@ from evaluation.passes import SlateError
 from evaluation.report import Report
 from evaluation.rounds import evaluate
 from evaluation.targets import Distribution
-from simulators.datasets import Behaviour, Campaign, bts_action_distribution, bts_prior, load_obd
+from simulators import bts_action_distribution, bts_prior, load_obd
 from tests.evaluation.logs import Shop, Tabled, cut
 
 if TYPE_CHECKING:
-    from agents.api import Floats, Rows
+    from agents.api import Floats, Outcomes, Rows
 
 SHOP = Shop(base=0.2)
 LOG = SHOP.outcomes(4000, seed=1)
@@ -161,8 +161,7 @@ def test_a_report_is_json() -> None:
     assert read["estimates"][0]["diagnostics"]["rounds"] == 4000
 
 
-def obd(behaviour: Behaviour, campaign: Campaign) -> Report:
-    log = load_obd(behaviour, campaign)
+def on_uniform(log: Outcomes) -> Report:
     return evaluate(Uniform(), cut(log, 4000), replicates=200)
 
 
@@ -177,13 +176,13 @@ def test_published_value_on_the_open_bandit_dataset() -> None:
 
 
 def test_a_log_with_one_huge_weight_is_not_trusted() -> None:
-    found = obd("bts", "women")
+    found = on_uniform(load_obd("bts", "women"))
     assert {estimate.verdict.trust for estimate in found.estimates} == {"do not trust"}
     assert found["IPS"].diagnostics.effective_size == pytest.approx(2.1, abs=0.05)
     assert "one round carries 69.4% of all the weight" in found["IPS"].verdict.reasons
 
 
 def test_the_logging_policy_itself_is_trusted() -> None:
-    found = obd("random", "all")
+    found = on_uniform(load_obd("random", "all"))
     assert found["IPS"].verdict.trust == found["DR"].verdict.trust == "trust"
     assert found["IPS"].value == pytest.approx(0.0038, rel=1e-6)

@@ -15,7 +15,7 @@ from sklearn.model_selection import train_test_split
 from evaluation.accumulate import Accumulator
 from evaluation.chunks.rounds import Rounds
 from evaluation.estimators.names import named
-from simulators.datasets import bts_action_distribution, bts_prior, load_obd
+from simulators import bts_action_distribution, bts_prior, load_obd
 from tests.evaluation.logs import keys, some
 
 
