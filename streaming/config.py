@@ -10,7 +10,9 @@ from streaming.rules import DAY, Limits, Rules
 from streaming.topics import DEFAULT_PARTITIONS, DEFAULT_PREFIX, Topics
 
 _BYTES_PER_NUMBER = 24
-_LARGEST_OUTCOME = 1_000_000
+_BYTES_PER_NAME = 1540  # 256 characters, escaped
+_OTHER_NAMES = 6
+_LARGEST_OUTCOME = 1_048_000
 
 
 class ConfigError(RecloopError, ValueError):
@@ -47,7 +49,8 @@ class WorkerConfig:
     Raises
     ------
     ConfigError
-        If a number is not positive, or slates would be longer than rankings may be.
+        If a number is not positive, slates would be longer than rankings may be, or outcomes
+        larger than messages.
     """
 
     users: Schema = field(default_factory=Schema)
@@ -72,12 +75,13 @@ class WorkerConfig:
                 f"slates of {self.slate_size} are longer than the {self.limits.slots} items that "
                 "a ranking may show"
             )
-
-        widest = self.limits.slots * (self.items.width + 5) + self.users.width
-        if widest * _BYTES_PER_NUMBER > _LARGEST_OUTCOME:
+        numbers = self.limits.slots * (self.items.width + 5) + self.users.width
+        names = self.limits.slots + _OTHER_NAMES
+        if numbers * _BYTES_PER_NUMBER + names * _BYTES_PER_NAME > _LARGEST_OUTCOME:
             raise ConfigError(
                 f"an outcome of {self.limits.slots} slots with {self.items.width} item features "
-                "would be too large for a message: lower limits.slots"
+                f"and {self.users.width} of the user would be too large for a message: declare "
+                "fewer features, or lower limits.slots"
             )
 
     @property

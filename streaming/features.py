@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     Vector: TypeAlias = NDArray[np.float32]
 
 _WIDTH_NAMES = {"number": None, "boolean": None, "numbers": "length", "category": "buckets"}
+_LARGEST = 1e15
+"""Larger than any time or count; beyond it products of two features, squared, are infinite."""
+
 _FEATURE = re.compile(
     r"(?P<name>[^:()]+?)\s*(?::\s*(?P<kind>\w+)\s*(?:\(\s*(?P<width>\d+)\s*\))?)?"
 )
@@ -132,7 +135,8 @@ class Schema:
         Raises
         ------
         BadEventError
-            If a field has not the declared type or length, or a number is too large for float32.
+            If a field has not the declared type or length, or a number is beyond ±1e15: one such
+            number would be the end of most models.
         """
         given = {field.name: field.value for field in fields}
         vector = np.zeros(self.width, dtype=np.float32)
@@ -214,10 +218,12 @@ _ENCODERS: dict[str, Callable[[Feature, Value, Vector], None]] = {
 
 
 def _fill(feature: Feature, numbers: list[float], out: Vector) -> None:
-    with np.errstate(over="ignore"):
-        out[:] = numbers
-    if not np.isfinite(out).all():
-        raise BadEventError(f"field {feature.name!r} holds a number that does not fit float32")
+    for number in numbers:
+        if not abs(number) <= _LARGEST:
+            raise BadEventError(
+                f"field {feature.name!r} holds {number:g}: no more than ±{_LARGEST:g} is allowed"
+            )
+    out[:] = numbers
 
 
 def _mismatch(feature: Feature, wanted: str, value: Value) -> BadEventError:

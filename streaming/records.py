@@ -192,20 +192,23 @@ _dead_letter: msgspec.json.Decoder[DeadLetter] = msgspec.json.Decoder(DeadLetter
 
 def decode_outcome(value: bytes) -> OutcomeRecord:
     """Return the outcome that a message holds, or raise `RecordError`."""
-    return _decode(_outcome, value, "an outcome")
+    return read(_outcome, value, "an outcome")
 
 
 def decode_recommendation(value: bytes) -> Recommendation:
     """Return the recommendation that a message holds, or raise `RecordError`."""
-    return _decode(_recommendation, value, "a recommendation")
+    return read(_recommendation, value, "a recommendation")
 
 
 def decode_dead_letter(value: bytes) -> DeadLetter:
     """Return the dead letter that a message holds, or raise `RecordError`."""
-    return _decode(_dead_letter, value, "a dead letter")
+    return read(_dead_letter, value, "a dead letter")
 
 
-def _decode(decoder: msgspec.json.Decoder[_R], value: bytes, what: str) -> _R:
+def read(
+    decoder: msgspec.json.Decoder[_R] | msgspec.msgpack.Decoder[_R], value: bytes, what: str
+) -> _R:
+    """Return what a message of our own topics holds, or raise `RecordError` that it is not that."""
     try:
         return decoder.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

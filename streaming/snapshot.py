@@ -14,6 +14,8 @@ import numpy as np
 from safetensors.numpy import load as read_arrays
 from safetensors.numpy import save as write_arrays
 
+from streaming.records import read
+
 if TYPE_CHECKING:
     from agents.api import Policy, State
 
@@ -55,8 +57,13 @@ def load(message: bytes, policy: Policy, origin: str) -> int:
     -------
     int
         How many outcomes it has learned from now; 0 if the snapshot is another policy's.
+
+    Raises
+    ------
+    RecordError
+        If the message is no snapshot.
     """
-    snapshot = _decoder.decode(message)
+    snapshot = read(_decoder, message, "a snapshot")
     if snapshot.origin != origin:
         return 0
     state: State = dict(read_arrays(snapshot.numbers))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from streaming.events import Field
+from streaming.records import read
 from streaming.watermark import NEVER
 
 if TYPE_CHECKING:
@@ -217,7 +218,7 @@ class Shard:
         draft = self._drafts.get(name)
         if draft is None:
             known = self.live.get(name)
-            draft = self._drafts[name] = UserState() if known is None else _users.decode(known)
+            draft = self._drafts[name] = UserState() if known is None else _user(known)
         return draft
 
     def keep(self, name: str, growth: int = 0, limit: int | None = None) -> bool:
@@ -240,7 +241,7 @@ class Shard:
 
     def users(self) -> Iterator[tuple[str, UserState]]:
         """Return all users as they live."""
-        return ((name, _users.decode(value)) for name, value in self.live.items())
+        return ((name, _user(value)) for name, value in self.live.items())
 
     def schedule(self, time: int, name: str) -> None:
         """Have `due` name a user once the watermark has reached a time."""
@@ -275,7 +276,17 @@ class Shard:
         self._sizes.clear()
 
     def restore(self, changelog: dict[bytes, bytes]) -> None:
-        """Take over the latest record of every key of the changelog."""
+        """Take over the latest record of every key of the changelog.
+
+        Raises
+        ------
+        RecordError
+            If the partition's is not its state; users' are read when they are needed.
+        """
         if PARTITION_KEY in changelog:
-            self.state = _partitions.decode(changelog[PARTITION_KEY])
+            self.state = read(_partitions, changelog[PARTITION_KEY], "the state of a partition")
         self.promote(changelog)
+
+
+def _user(value: bytes) -> UserState:
+    return read(_users, value, "the state of a user")

@@ -10,14 +10,17 @@ import msgspec
 import numpy as np
 import pytest
 
+from agents import Spec
 from agents.api import key_of
 from agents.streams import derive
 from streaming.config import ConfigError, WorkerConfig
-from streaming.events import Field, RankedItem, RankingEvent, encode
+from streaming.events import Field, ItemEvent, RankedItem, RankingEvent, encode
 from streaming.features import Schema
 from streaming.names import name_of
+from streaming.records import RecordError
 from streaming.restore import RestoreError
 from streaming.rules import Limits
+from streaming.state import PARTITION_KEY
 from streaming.transport.memory import MemoryBus
 from streaming.transport.partitioner import partition_of
 from streaming.worker import Worker
@@ -369,6 +372,60 @@ def test_bad_input_becomes_a_dead_letter_and_what_is_around_it_arrives(
     assert (report.users, report.rankings, report.interactions) == (2 + 4, 2, 1)
 
 
+@pytest.mark.parametrize("spec", ["linucb", "linucb:interactions=true", "lints", "squarecb"])
+def test_no_number_that_an_event_may_hold_ends_a_policy(loop: Loop, spec: str) -> None:
+    worker = Worker(loop.transport, Spec.parse(spec, 0).make, CONFIG)
+    huge = 3e38
+    loop.send(user("u", "beyond", 1000, x=huge), user("u", "edge", 1000, x=1e15, y=-1e15))
+    loop.send(user("v", "usual", 1000, x=0.5))
+    drain(worker)
+    loop.send(*[shown(recommendation, 1001) for recommendation in loop.recommended().values()])
+    loop.tick(2100)
+    drain(worker)
+    assert len(loop.outcomes()) == 2
+    loop.send(user("v", "again", 2200, x=0.6))
+    drain(worker)
+    assert loop.recommended()["v"].time == 2200
+    assert [letter.kind for letter in loop.letters()] == ["contract"]
+
+
+def test_the_largest_outcome_that_may_come_fits_its_topic() -> None:
+    width = 352
+    config = changed(items=Schema.parse(f"f:numbers({width})"), users=Schema())
+    with pytest.raises(ConfigError, match="fewer features"):
+        changed(items=Schema.parse(f"f:numbers({width + 20})"), users=Schema())
+    loop = Loop(MemoryBus(), config)
+    names = [f"{n:03}" + "\u0001" * 253 for n in range(config.limits.slots)]
+    longest = -1.2345678806304932e-30
+    for name in names:
+        fields = [Field("f", [longest * (n + 1) for n in range(width)])]
+        event = ItemEvent(id=name, timestamp=1, item=name, fields=fields)
+        loop.producer.send(loop.topics.items, encode(event), key=name.encode())
+    event_ = RankingEvent(
+        id=names[0],
+        timestamp=1000,
+        user=names[0],
+        session=names[0],
+        policy=names[0],
+        items=[RankedItem(name, propensity=0.1234567890123456) for name in names],
+    )
+    worker = Worker(loop.transport, OrderPolicy, config)
+    loop.send(event_)
+    loop.tick(2100)
+    drain(worker)
+    assert len(loop.outcomes()) == 1
+
+
+@pytest.mark.parametrize("topic", ["state", "model"])
+@pytest.mark.parametrize("key", [b"u", PARTITION_KEY])
+def test_what_somebody_else_wrote_into_our_topics_is_said(
+    loop: Loop, topic: str, key: bytes
+) -> None:
+    loop.producer.send(getattr(loop.topics, topic), b"junk", key=key, partition=0)
+    with pytest.raises(RecordError, match="another prefix"):
+        Worker(loop.transport, OrderPolicy, CONFIG)
+
+
 def test_a_duplicate_is_counted_and_dropped(loop: Loop, worker: Worker) -> None:
     click = interaction("u", "i", 1001, "r")
     loop.send(ranking("u", "r", 1000), click, click, ranking("u", "r", 1000))
@@ -439,5 +496,4 @@ def test_the_report_is_fit_for_json(loop: Loop, worker: Worker) -> None:
 
 
 def changed(**options: Any) -> WorkerConfig:
-
     return replace(CONFIG, **options)
