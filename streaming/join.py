@@ -166,6 +166,7 @@ class Join:
             self._shut(name, until)
         batch.closed.sort(key=lambda closed: (closed.ranking.time, closed.ranking.id))
         self._counts.outcomes += len(batch.closed)
+        self._watermark.floor = self._shard.state.floor = now  # whatever rules come next
         for name, user in self._shard.changed():
             self._forget(user, now)
             self._schedule(name, user)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from agents.api import RecloopError
@@ -121,6 +121,11 @@ class Limits:
         How many rewarded interactions a ranking collects.
     issued : int
         How many recent decisions a user's rankings may refer to.
+
+    Raises
+    ------
+    RuleError
+        If one is not positive.
     """
 
     event_bytes: int = 1 << 20
@@ -128,3 +133,10 @@ class Limits:
     slots: int = 100
     credits: int = 1000
     issued: int = 8
+
+    def __post_init__(self) -> None:
+        for limit in fields(self):
+            if getattr(self, limit.name) < 1:
+                raise RuleError(
+                    f"limits.{limit.name} must be at least 1, not {getattr(self, limit.name)}"
+                )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -185,6 +186,18 @@ def test_duplicates_are_counted_and_dropped_for_as_long_as_events_are_remembered
     assert bench.outcomes == [("u", "r", [1.0, 0.0])]
 
 
+def test_time_does_not_go_back_when_a_worker_begins_to_allow_more_lateness() -> None:
+    bench = Bench()
+    bench.feed(ranking("u", "r", 1000), interaction("u", "i", 1001, "r"))
+    bench.tick(2000)
+    bench.rules = replace(RULES, lateness=2000)
+    bench.restart()
+    assert bench.join.watermark == 2000
+    bench.feed(ranking("u", "r", 1000), interaction("u", "i", 1001, "r"))
+    bench.feed(user("clock", "much later", 9000))
+    assert bench.outcomes == [("u", "r", [1.0, 0.0])]
+
+
 def test_a_second_delivery_does_not_move_time() -> None:
     bench = Bench(Rules(window=100, lateness=0, horizon=300, quorum=3))
     wrong = user("u", "wrong clock", 10**9)
@@ -278,6 +291,12 @@ def test_what_is_past_is_let_go_of() -> None:
     assert (kept.open, kept.waiting, kept.remembered) == ({}, [], {})
     assert kept.rankings == 50
     assert len(bench.shard.live["u"]) < full / 50
+
+
+@pytest.mark.parametrize("name", ["event_bytes", "user_bytes", "slots", "credits", "issued"])
+def test_limits_that_limit_nothing_are_refused(name: str) -> None:
+    with pytest.raises(RuleError, match=f"limits.{name} must be at least 1"):
+        Limits(**{name: 0})
 
 
 @pytest.mark.parametrize(
