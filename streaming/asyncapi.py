@@ -71,7 +71,7 @@ _STATE = _Message(
 )
 _MODEL = _Message(
     "ModelSnapshot",
-    "The model's name.",
+    "An asterisk: all partitions together.",
     "What the policy had learned: its own business, and no contract.",
     content="application/msgpack",
 )

@@ -83,7 +83,7 @@ class Topics:
 
     @property
     def model(self) -> str:
-        """Snapshots of the model, by partition of feedback."""
+        """Snapshots of what the policy has learned: the latest counts."""
         return f"{self.prefix}model"
 
     @property
