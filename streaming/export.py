@@ -17,7 +17,7 @@ import numpy as np
 from simulators import LogWriter
 from streaming.catalogue import CatalogueFold
 from streaming.names import name_of
-from streaming.records import outcomes_on, runs
+from streaming.records import RecordError, outcomes_on, runs
 from streaming.restore import outcomes_in_order, read_topic
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ class Logged:
 
     def __init__(self, transport: Transport, config: WorkerConfig) -> None:
         self._transport, self._topics = transport, config.topics
+        self._widths = config.users.width, config.items.width
         fold = CatalogueFold(config.items)
         for records in read_topic(transport, self._topics.items):
             fold.apply(records)
@@ -70,11 +71,18 @@ class Logged:
         self.left_out: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[Outcomes]:
-        """Return the batches in the order in which they were learned from."""
+        """Return the batches in the order in which they were learned from.
+
+        Raises
+        ------
+        RecordError
+            If the outcomes have other features than the configuration declares.
+        """
         shelf = _Shelf(self.catalogue)
         for records in outcomes_in_order(self._transport, self._topics):
             fit = []
             for record in records:
+                self._check(record)
                 reason = shelf.unfit(record)
                 if reason is None:
                     fit.append(record)
@@ -82,6 +90,15 @@ class Logged:
                     self.left_out[reason] += 1
             for run in runs(fit):
                 yield shelf.outcomes(run)
+
+    def _check(self, record: OutcomeRecord) -> None:
+        widths = len(record.context), len(record.features[0])
+        if widths != self._widths:
+            raise RecordError(
+                f"the outcomes in {self._topics.outcomes!r} have {widths[0]} numbers of the user "
+                f"and {widths[1]} of each item, but the features declared make {self._widths[0]} "
+                f"and {self._widths[1]}: declare those that the worker was given"
+            )
 
 
 def export_log(transport: Transport, config: WorkerConfig, folder: Path | str) -> Exported:
@@ -91,6 +108,8 @@ def export_log(transport: Transport, config: WorkerConfig, folder: Path | str) -
     ------
     LogError
         If the folder holds a log already.
+    RecordError
+        If the outcomes have other features than the configuration declares.
     """
     logged = Logged(transport, config)
     with LogWriter(folder) as writer:

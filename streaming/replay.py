@@ -13,7 +13,7 @@ from streaming.names import name_of
 from streaming.sending import CONTEXT, Sender, numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from streaming.config import WorkerConfig
     from streaming.transport.api import Transport
@@ -45,6 +45,7 @@ def replay_log(
     *,
     interaction: str = "click",
     progress: Callable[[int, int | None], None] | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> Replayed:
     """Send a log as item, user, ranking and interaction events, and let all its windows pass.
 
@@ -63,6 +64,8 @@ def replay_log(
         The type of interaction that rewards become.
     progress : callable, optional
         Is called with how many rows are sent, and how many there are, if that is known.
+    stop : callable, optional
+        Is asked before every row whether that is enough; what was sent closes all the same.
 
     Raises
     ------
@@ -73,16 +76,16 @@ def replay_log(
     try:
         batches, total = ([log], len(log)) if isinstance(log, Outcomes) else (log, None)
         teller = _Teller(sender, config.rules.window, interaction)
-        done, end = 0, 0
-        for batch in batches:
-            if not done:
+        end = 0
+        for done, (batch, row) in enumerate(_in_time(batches), start=1):
+            if stop is not None and stop():
+                break
+            if done == 1:
                 sender.announce(batch.requests.items)
-            for row in np.argsort(batch.requests.time, kind="stable").tolist():
-                teller.tell(batch, row)
-                done += 1
-                if progress is not None and (done % CHUNK == 0 or done == total):
-                    progress(done, total)
-            end = int(batch.requests.time.max(initial=end))
+            teller.tell(batch, row)
+            end = max(end, int(batch.requests.time[row]))
+            if progress is not None and (done % CHUNK == 0 or done == total):
+                progress(done, total)
         end += config.rules.window
         for partition in range(config.partitions):
             sender.ring(partition, end)
@@ -90,6 +93,13 @@ def replay_log(
     finally:
         sender.close()
     return Replayed(dict(sender.sent), end + config.rules.lateness)
+
+
+def _in_time(batches: Iterable[Outcomes]) -> Iterator[tuple[Outcomes, int]]:
+    """Return the rows of batches, those of each in the order of time."""
+    for batch in batches:
+        for row in np.argsort(batch.requests.time, kind="stable").tolist():
+            yield batch, row
 
 
 class _Teller:

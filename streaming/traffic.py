@@ -181,6 +181,8 @@ class Traffic:
         ------
         TransportError
             If the worker does not answer in time.
+        TrafficError
+            If it recommends what the world does not have.
         """
         self._greet()
         for _ in range(count):
@@ -204,7 +206,7 @@ class Traffic:
 
     def _step(self) -> Step:
         world, requests = self._world, self._world.requests()
-        shown = [self._latest[name_of(user)] for user in requests.users.tolist()]
+        shown = [self._shown(name_of(user)) for user in requests.users.tolist()]
         response = world.respond(self._decisions(shown))
         mail = _Mail(self._now)
         for lane in np.flatnonzero(response.feedback.asked).tolist():
@@ -219,12 +221,31 @@ class Traffic:
         self._ring()
         return Step(response, shown, latencies)
 
+    def _shown(self, user: str) -> Recommendation:
+        """Return what is recommended to a user, as many slots of it as the world shows.
+
+        Raises
+        ------
+        TrafficError
+            If the world has no such item.
+        """
+        latest = self._latest[user]
+        items = latest.items[: self._world.slate_size]
+        for slot in items:
+            if slot.id not in self._rows:
+                raise TrafficError(
+                    f"the loop recommends item {slot.id!r}, which {self._world.name} does not "
+                    f"have: the topics {self._config.prefix}* are of another catalogue, so take "
+                    "another prefix"
+                )
+        return msgspec.structs.replace(latest, items=items)
+
     def _decisions(self, shown: list[Recommendation]) -> Decisions:
         """Return recommendations as decisions over the world's catalogue."""
         shape = len(shown), self._world.slate_size
         slates, propensities = np.full(shape, PAD, dtype=np.int64), np.ones(shape)
         for lane, recommendation in enumerate(shown):
-            for k, slot in enumerate(recommendation.items[: shape[1]]):
+            for k, slot in enumerate(recommendation.items):
                 slates[lane, k], propensities[lane, k] = self._rows[slot.id], slot.propensity
         versions = np.array([recommendation.version for recommendation in shown], dtype=np.int64)
         return Decisions(slates, propensities, versions, shown[0].policy)
@@ -287,7 +308,8 @@ class Traffic:
             if time.monotonic() > deadline:
                 raise TransportError(
                     f"no answer from a worker within {self._patience:g} s: is one running on the "
-                    f"topics {self._config.prefix}*? If so, dead-letters says what it refused"
+                    f"topics {self._config.prefix}*, with this window and lateness? If so, "
+                    "dead-letters says what it refused"
                 )
 
     def _read(self, record: Record, heard: float) -> None:

@@ -99,6 +99,13 @@ def check_shape(spec: TopicSpec, partitions: int, policy: str) -> None:
         )
 
 
+def no_topic(name: str) -> TransportError:
+    """Return what to say of a topic that somebody wants to use and nobody has created."""
+    return TransportError(
+        f"topic {name!r} does not exist: is the prefix right, and has a worker ever run there?"
+    )
+
+
 class Consumer(Protocol):
     """Reads committed records of some topics, all their partitions, in order within a partition."""
 

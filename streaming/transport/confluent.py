@@ -36,6 +36,7 @@ from streaming.transport.api import (
     TopicSpec,
     TransportError,
     check_shape,
+    no_topic,
     policy_of,
 )
 from streaming.transport.base import BaseProducer
@@ -147,7 +148,7 @@ class ConfluentTransport:
             with _translated(f"looking up topic {topic!r}"):
                 self._partitions.update(self._describe())
         if topic not in self._partitions:
-            raise TransportError(f"topic {topic!r} does not exist: create it with ensure_topics")
+            raise no_topic(topic)
         return self._partitions[topic]
 
     def consumer(self, topics: Sequence[str], *, group: str | None = None) -> ConfluentConsumer:

@@ -35,6 +35,7 @@ from streaming.transport.api import (
     TopicSpec,
     TransportError,
     check_shape,
+    no_topic,
     policy_of,
 )
 from streaming.transport.base import BaseProducer
@@ -175,7 +176,7 @@ class KafkaPythonTransport:
             with self._lock, _translated(f"looking up topic {topic!r}"):
                 self._partitions.update(self._describe([topic]))
         if topic not in self._partitions:
-            raise TransportError(f"topic {topic!r} does not exist: create it with ensure_topics")
+            raise no_topic(topic)
         return self._partitions[topic]
 
     def consumer(self, topics: Sequence[str], *, group: str | None = None) -> KafkaPythonConsumer:

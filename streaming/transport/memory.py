@@ -27,6 +27,7 @@ from streaming.transport.api import (
     TopicSpec,
     TransportError,
     check_shape,
+    no_topic,
     policy_of,
 )
 from streaming.transport.base import BaseProducer
@@ -137,7 +138,7 @@ class MemoryBus:
     def topic(self, name: str) -> Topic:
         """Return a topic."""
         if name not in self._topics:
-            raise TransportError(f"topic {name!r} does not exist: create it with ensure_topics")
+            raise no_topic(name)
         return self._topics[name]
 
     def holds(self, producer: MemoryProducer, transactional_id: str) -> bool:

@@ -11,6 +11,7 @@ import pytest
 from agents.api import Outcomes
 from agents.streams import word
 from streaming.config import WorkerConfig
+from streaming.events import Field, ItemEvent, encode
 from streaming.names import name_of
 from streaming.rules import Rules
 from streaming.sending import CONTEXT, FEATURES, schema_of
@@ -196,6 +197,36 @@ def test_traffic_goes_on_where_earlier_traffic_ended() -> None:
     list(second.steps(2))
     assert worker.report().outcomes == 4 * len(SEEDS)
     assert worker.report().dead == {}
+
+
+@pytest.mark.parametrize("slots", [1, 4])
+def test_traffic_shows_as_many_slots_as_its_users_see(slots: int) -> None:
+    bus, config = MemoryBus(), replace(CONFIG, slate_size=slots)
+    worker = Worker(bus, OrderPolicy, config)
+    traffic = Traffic(bus, world(), config, start=START, idle=worker.step)
+    (step,) = traffic.steps(1)
+    seen = min(slots, world().slate_size)
+    assert {len(shown.items) for shown in step.recommendations} == {seen}
+    assert {len(outcome.items) for outcome in Loop(bus, config).outcomes()} == {seen}
+    assert step.response.facts.decisions.slates.shape[1] == world().slate_size
+    assert worker.report().dead == {}
+
+
+def test_traffic_says_that_the_loop_recommends_what_its_world_does_not_have() -> None:
+    bus = MemoryBus()
+    Loop(bus, CONFIG).producer.send(
+        CONFIG.topics.items,
+        encode(
+            ItemEvent(id="1", timestamp=1, item="alien", fields=[Field(FEATURES, [100.0, 100.0])])
+        ),
+        key=b"alien",
+    )
+    worker = Worker(bus, OrderPolicy, replace(CONFIG, slate_size=9))
+    wide = TasteWorld(slate_size=8, leave=0.0)
+    wide.reset(SEEDS)
+    traffic = Traffic(bus, wide, CONFIG, start=START, idle=worker.step)
+    with pytest.raises(TrafficError, match="'alien', which taste does not have"):
+        list(traffic.steps(2))
 
 
 def test_impossible_options_are_refused() -> None:

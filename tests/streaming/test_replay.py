@@ -14,7 +14,9 @@ from agents.streams import word
 from simulators import LogError, read_log
 from streaming.events import Field, RankedItem, RankingEvent
 from streaming.export import Exported, export_log
+from streaming.features import Schema
 from streaming.names import name_of
+from streaming.records import RecordError
 from streaming.replay import replay_log
 from streaming.sending import NamelessError
 from streaming.transport.memory import MemoryBus
@@ -155,6 +157,26 @@ def test_what_offline_evaluation_could_not_use_is_left_out_and_counted(tmp_path:
     )
     (row,) = pq.read_table(tmp_path / "log" / "part-00000.parquet")["candidates"].to_pylist()
     assert row == [key_of(f"item{n}") for n in range(7)]
+
+
+def test_features_that_the_worker_did_not_have_are_refused_by_the_export(tmp_path: Path) -> None:
+    bus = MemoryBus()
+    replay_log(bus, logged(steps=2), CONFIG)
+    drain(Worker(bus, OrderPolicy, CONFIG))
+    with pytest.raises(RecordError, match="3 numbers of the user and 2 of each item"):
+        export_log(bus, replace(CONFIG, users=Schema(), items=Schema()), tmp_path / "log")
+
+
+def test_telling_a_log_may_be_stopped_and_what_was_told_closes() -> None:
+    bus, told = MemoryBus(), logged()
+    asked = iter([False] * 7 + [True])
+    done = replay_log(bus, told, CONFIG, stop=lambda: next(asked))
+    drain(Worker(bus, OrderPolicy, CONFIG))
+    loop = Loop(bus, CONFIG)
+    earliest = np.argsort(told.requests.time, kind="stable")[:7]
+    assert done.sent["rankings"] == 7
+    assert [outcome.time for outcome in loop.outcomes()] == told.requests.time[earliest].tolist()
+    assert done.end > loop.outcomes()[-1].closed
 
 
 def test_a_log_over_items_without_names_cannot_be_told() -> None:
