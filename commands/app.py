@@ -19,6 +19,9 @@ from commands.simulate import simulate
 from commands.traffic import traffic
 from commands.train import train
 
+INTERRUPTED = 130
+"""What typer ends with if Ctrl-C breaks a command off."""
+
 app = typer.Typer(
     help="recloop: simulate users, train policies, evaluate them offline, serve them on Kafka.",
     no_args_is_help=True,
@@ -36,9 +39,10 @@ def main() -> None:
     """Run the command line; errors that the user can mend are one line, without a traceback."""
     try:
         app()
-    except RecloopError as error:
+    except (RecloopError, OSError) as error:  # the latter: a disk that is full, a file not ours
         err.print(Text.assemble(("error: ", "bold red"), str(error)), soft_wrap=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        err.print("stopped")
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            err.print("stopped")
+        raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -101,7 +102,8 @@ def demo(
     log = _fetch()
     world = open_logged(LOG, seed=seed)
     world.save(folder / "world")
-    trained = [_train(spec, world, folder, seed) for spec in (*own, *LINEUP)]
+    lineup = dict.fromkeys((*own, *LINEUP))
+    trained = [_train(spec, world, folder, seed) for spec in lineup]
     found = _test(world, trained, seed)
     candidates = [_evaluate(entry, found[str(entry[0])], world, log, seed) for entry in trained]
     chosen = candidates[0] if own else max(candidates, key=lambda c: c.standing.score.mean)
@@ -172,9 +174,15 @@ def _train(address: str, world: LoggedWorld, folder: Path, seed: int) -> tuple[S
 
     policy, spec = open_policy(address, seed)
     practise(policy, world, seeds(seed, TRAINED_USERS), TRAINED_STEPS)
-    place = folder / "policies" / policy.name
+    place = _unused(folder / "policies" / policy.name)
     save(policy, spec, place)
     return spec, policy, place
+
+
+def _unused(place: Path) -> Path:
+    """Return a place that is not taken: policies of one name may have other options."""
+    others = (place.with_name(f"{place.name}-{n}") for n in count(2))
+    return next(other for other in chain((place,), others) if not other.exists())
 
 
 def _test(

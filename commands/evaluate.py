@@ -48,6 +48,8 @@ def evaluate(
     A log of slates of several slots is read as one: a policy's value is the sum of a slate's
     rewards, and the estimators differ in what they assume of how users go through a slate.
     """
+    if plot is not None:
+        _make_room(plot)
     log = of_size(open_log(logs), slots)
     chosen = estimators or (ESTIMATORS if log.slots == 1 else SLATE_ESTIMATORS)
     names = [name.strip() for name in chosen.split(",")]
@@ -105,6 +107,13 @@ def of_size(log: Iterable[Outcomes], slots: int | None) -> OfSize:
     if len(sizes) > 1:
         note(f"the log has {told}: those of {chosen} are evaluated; --slots chooses others")
     return OfSize(log, chosen)
+
+
+def _make_room(plot: Path) -> None:
+    """See to it that a plot can be written, before anything is computed for it."""
+    if plot.suffix != ".png":
+        raise RecloopError(f"{plot} is no name of a PNG file: end it in .png")
+    plot.parent.mkdir(parents=True, exist_ok=True)
 
 
 def report_on(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from contextlib import contextmanager
@@ -61,10 +62,20 @@ Like = Annotated[
 
 @contextmanager
 def stopping() -> Iterator[threading.Event]:
-    """Yield a flag that Ctrl-C or SIGTERM raises, instead of breaking off what is being done."""
+    """Yield a flag that Ctrl-C or SIGTERM raises, instead of breaking off what is being done.
+
+    The second one does break it off: what is waited for may never come.
+    """
     stop = threading.Event()
+
+    def raised(*_: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        os.write(2, b"stopping; once more breaks it off\n")  # print is not safe in a handler
+
     kinds = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(kind, lambda *_: stop.set()) for kind in kinds]
+    before = [signal.signal(kind, raised) for kind in kinds]
     try:
         yield stop
     finally:

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from streaming import Worker
 
 SERVED = "linucb:shared=false+epsilon=0.1"
+PATIENCE = 0.2
+TELL_EVERY = 0.5  # seconds; a report costs milliseconds, as much as a small batch
 
 
 def serve(
@@ -91,16 +93,16 @@ def serve(
     open_policy(policy, seed, weights)  # what is wrong with it is said before the loop is touched
     from streaming import Worker
 
-    with stopping() as stop:
-        transport = reach(bootstrap_servers, properties, client)
-        try:
-            note("restoring what earlier workers left")
-            worker = Worker(transport, lambda: open_policy(policy, seed, weights)[0], config)
+    transport = reach(bootstrap_servers, properties, client)
+    try:
+        note("restoring what earlier workers left")  # Ctrl-C breaks this off: nothing is begun yet
+        worker = Worker(transport, lambda: open_policy(policy, seed, weights)[0], config)
+        with stopping() as stop:
             note(f"serving {worker.learner.policy.name} at {bootstrap_servers}; Ctrl-C stops it")
             seconds = _work(worker, stop)
-            document = _document(worker) | {"policy": policy, "seed": seed, "uptime": seconds}
-        finally:
-            transport.close()
+        document = _document(worker) | {"policy": policy, "seed": seed, "uptime": seconds}
+    finally:
+        transport.close()
     if as_json:
         emit(document)
     else:
@@ -109,11 +111,11 @@ def serve(
 
 def _work(worker: Worker, stop: threading.Event) -> float:
     """Work until told to stop, and return for how many seconds."""
-    begun = time.monotonic()
+    begun = told = time.monotonic()
     with activity("waiting for feedback") as tell:
         while not stop.is_set():
-            if worker.step(0.2):
-                now = worker.report()
+            if worker.step(PATIENCE) and time.monotonic() > told + TELL_EVERY:
+                now, told = worker.report(), time.monotonic()
                 tell(f"{now.events:,} events, {now.outcomes:,} outcomes, {now.decisions:,} decided")
     return time.monotonic() - begun
 

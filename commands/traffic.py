@@ -75,7 +75,6 @@ def traffic(
     from streaming import Faults
 
     config = describe(
-        like=log or (world if world.startswith("obd:") else None),
         prefix=prefix,
         partitions=partitions,
         slate_size=slate_size,
@@ -85,12 +84,11 @@ def traffic(
     )
     transport = reach(bootstrap_servers, properties, client)
     try:
-        with stopping() as stop:
-            if log is not None:
-                document = _tell(transport, log, config)
-            else:
-                faults = Faults(duplicate, lost, poison, shuffle, seed)
-                document = _simulate(transport, world, config, users, steps, faults, seed, stop)
+        if log is not None:
+            document = _tell(transport, log, config)
+        else:
+            faults = Faults(duplicate, lost, poison, shuffle, seed)
+            document = _simulate(transport, world, config, users, steps, faults, seed)
     finally:
         transport.close()
     if as_json:
@@ -103,8 +101,12 @@ def traffic(
 def _tell(transport: Transport, address: str, config: WorkerConfig) -> dict[str, Any]:
     from streaming import replay_log
 
-    with progress(f"telling {address}") as advance:
-        return dict(replay_log(transport, open_log(address), config, progress=advance).sent)
+    told = open_log(address)
+    with stopping() as stop, progress(f"telling {address}") as advance:
+        done = replay_log(transport, told, config, progress=advance, stop=stop.is_set)
+    if stop.is_set():
+        note("stopped: the rest of the log was not told")
+    return dict(done.sent)
 
 
 def _simulate(
@@ -115,13 +117,14 @@ def _simulate(
     steps: int,
     faults: Faults,
     seed: int,
-    stop: threading.Event,
 ) -> dict[str, Any]:
     from streaming import start_after
 
+    # What is wrong with the broker is said before a world is fitted.
+    transport.ensure_topics(config.topics.specs(config.partitions))
     world = open_logged(address, seed=seed, slate_size=config.slate_size)
     start = start_after(transport, config, world.start)
-    with progress("simulated users answer") as advance:
+    with stopping() as stop, progress("simulated users answer") as advance:
         live = drive(
             transport,
             world,

@@ -45,6 +45,7 @@ def train(
 
     policy, spec = open_policy(agent, seed)
     world = open_world(env, seed=seed, candidates=candidates, slate_size=slate_size)
+    out.mkdir(parents=True, exist_ok=True)  # now, not after an hour of training
     with stopping() as stop:
         curve = practise(policy, world, seeds(seed, users), steps, stop=stop)
     save(policy, spec, out)
