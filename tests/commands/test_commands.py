@@ -1,0 +1,225 @@
+"""The command line: what it says of itself, what it computes, and how it fails."""
+
+from __future__ import annotations
+
+import json
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+import commands.simulate
+import commands.train
+from agents.store import load
+from commands.console import finite
+from commands.loop import stopping
+from simulators import load_obd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.commands.support import Said
+
+COMMANDS = (
+    "demo",
+    "data",
+    "data fetch",
+    "train",
+    "simulate",
+    "evaluate",
+    "broker",
+    "serve",
+    "traffic",
+    "export",
+)
+NOBODY = "127.0.0.1:1"
+"""Where no broker is: a port that needs root to listen on."""
+
+
+def test_the_door_lists_every_command(command: Callable[..., Said]) -> None:
+    said = command("--help")
+    assert said.code == 0
+    for name in COMMANDS:
+        assert name.split()[0] in said.out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(command: Callable[..., Said], name: str) -> None:
+    said = command(*name.split(), "--help")
+    assert said.code == 0
+    assert f" {name} " in next(line for line in said.out.splitlines() if "Usage:" in line)
+    if name != "data":
+        assert "--seed" in said.out
+        assert "--json" in said.out
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("simulate --env InterestEvolutoin", "there is no world 'InterestEvolutoin'"),
+        ("simulate --env obd:random/kids --steps 2", "'kids'"),
+        ("simulate --env obd:random/women", "--steps"),
+        ("simulate --env obd:random/women --steps 2 --candidates 3", "--candidates"),
+        ("simulate --env InterestEvolution --policy linubc", "did you mean 'linucb'"),
+        ("simulate --env InterestEvolution --policy linucb:alhpa=1", "did you mean 'alpha'"),
+        ("simulate --env InterestEvolution --policy nowhere.py:Mine", "nowhere.py"),
+        ("train --env InterestEvolution --agent linubc --out x", "did you mean 'linucb'"),
+        ("evaluate --logs nowhere --policy uniform", "there is no log at nowhere"),
+        ("evaluate --logs {folder} --policy uniform", "holds no log"),
+        ("evaluate --logs obd:ucb/all --policy uniform", "'ucb'"),
+        ("evaluate --logs obd:random/women --policy uniform --estimators IPX", "'IPX'"),
+        ("evaluate --logs obd:random/women --policy uniform --plot x.jpg2", "end it in .png"),
+        ("serve --policy linubc", "did you mean 'linucb'"),
+        ("serve --bootstrap-servers here", "host:port"),
+        ("serve --client kafka", "unknown Kafka client 'kafka'"),
+        ("serve --user-features age:nmber", "did you mean 'number'"),
+        ("serve --like obd:random/all --user-features age", "--like"),
+        ("serve --aggregation median", "unknown aggregation 'median'"),
+        ("serve --reward click", "click=1"),
+        ("serve --slate-size 101", "longer than the 100 items"),
+        ("serve --prefix no/slash", "topic prefix"),
+        ("serve --properties nowhere", "cannot read the client properties"),
+        ("broker --port 1 --data-dir {folder}/file", "file"),
+        ("train --env InterestEvolution --agent uniform --out {folder}/file/x", "file"),
+        ("demo --out {folder}", "is not empty"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line_and_exit_code_1(
+    command: Callable[..., Said], tmp_path: Path, words: str, reason: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    said = command(*words.format(folder=tmp_path).split())
+    assert said.code == 1
+    assert said.out == ""
+    lines = [line for line in said.err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert reason in lines[0]
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize("words", ["serve --policy uniform", "traffic", "export --out {folder}/x"])
+def test_without_a_broker_there_is_one_line(
+    command: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: str
+) -> None:
+    monkeypatch.setattr("streaming.transport.clients.connect.__kwdefaults__", HASTY)
+    said = command(*words.format(folder=tmp_path).split(), "--bootstrap-servers", NOBODY)
+    assert said.code == 1
+    assert f"no Kafka broker answers at {NOBODY}" in said.err
+    assert "start one, or point --bootstrap-servers at yours" in said.err
+    assert not (tmp_path / "x").exists()
+
+
+HASTY = {"client": "kafka-python", "timeout": 0.1}
+
+
+@pytest.mark.parametrize("words", ["train", "simulate", "evaluate", "export", "nonsense", "data x"])
+def test_a_command_that_is_not_complete_is_refused_with_its_usage(
+    command: Callable[..., Said], words: str
+) -> None:
+    said = command(*words.split())
+    assert said.code == 2
+    assert "Usage" in said.err
+
+
+def test_data_are_fetched_into_the_cache_and_described(command: Callable[..., Said]) -> None:
+    found = command("data", "fetch", "obd", "--json").json
+    logs = {log["log"]: log for log in found["logs"]}
+    assert set(logs) == {
+        f"obd:{behaviour}/{campaign}"
+        for behaviour in ("random", "bts")
+        for campaign in ("all", "men", "women")
+    }
+    log = load_obd("random", "all")
+    assert logs["obd:random/all"]["rounds"] == len(log) == 10_000
+    assert logs["obd:random/all"]["clicks"] == log.rewards.sum()
+    assert "obd:bts/men" in command("data", "fetch", "obd").out
+
+
+def test_a_trained_policy_is_saved_and_plays(command: Callable[..., Said], tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "policy"
+    words = ("train", "--env", "InterestEvolution", "--agent", "linucb", "--out", folder)
+    options = ("--users", 6, "--steps", 15, "--seed", 3, "--json")
+    found = command(*words, *options).json
+    assert found["steps"] == 15
+    assert found["reward_per_request_last_tenth"] > 0.0
+    assert load(folder).state_dict()["version"] > 0
+    again = command(*words[:-1], tmp_path / "again", *options).json
+    assert found | {"out": ""} == again | {"out": ""}
+    played = command(
+        *("simulate", "--env", "InterestEvolution", "--policy", folder, "--policy", "uniform"),
+        *("--users", 8, "--steps", 10, "--json"),
+    ).json["policies"]
+    assert {str(folder), "uniform", "random"} <= played.keys()
+    assert played["uniform"] == pytest.approx(played["random"], rel=0.9)
+    assert all(standing["episodes"] == 8 for standing in played.values())
+
+
+def test_ctrl_c_ends_a_training_early_and_keeps_what_was_learned(
+    command: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    @contextmanager
+    def pressing(_title: str) -> Iterator[Callable[..., None]]:
+        def advance(done: int, _total: int) -> None:
+            if done == 3:
+                signal.raise_signal(signal.SIGINT)
+
+        yield advance
+
+    monkeypatch.setattr(commands.train, "progress", pressing)
+    said = command(
+        *("train", "--env", "InterestEvolution", "--agent", "popular", "--out", tmp_path / "p"),
+        *("--users", 4, "--steps", 100_000, "--json"),
+    )
+    assert said.json["steps"] == 3
+    assert "stopped after 3 of 100000 steps" in said.err
+    assert load(tmp_path / "p").state_dict()["version"] > 0
+
+
+def test_ctrl_c_breaks_off_what_has_nothing_to_keep(
+    command: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pressed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands.simulate, "open_world", pressed)
+    said = command("simulate", "--env", "InterestEvolution")
+    assert (said.code, said.out, said.err) == (130, "", "stopped\n")
+
+
+def test_the_first_ctrl_c_asks_to_stop_and_the_second_does_it() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with stopping() as stop:
+        assert not stop.is_set()
+        signal.raise_signal(signal.SIGINT)
+        assert stop.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_an_evaluation_is_reported_and_drawn(command: Callable[..., Said], tmp_path: Path) -> None:
+    plot = tmp_path / "plots" / "forest.png"
+    words = ("evaluate", "--logs", "obd:random/women", "--policy", "uniform", "--policy", "popular")
+    options = ("--estimators", "IPS,SNIPS", "--replicates", 100, "--plot", plot)
+    found = command(*words, *options, "--json").json
+    uniform, popular = found["reports"]
+    assert (uniform["spec"], popular["spec"]) == ("uniform", "popular")
+    rate = float(load_obd("random", "women").rewards.mean())
+    for estimate in uniform["estimates"]:
+        assert estimate["value"] == pytest.approx(rate)
+        assert estimate["low"] < rate < estimate["high"]
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    said = command(*words, *options)
+    assert said.code == 0
+    assert "SNIPS" in said.out
+
+
+def test_numbers_that_json_does_not_know_become_null() -> None:
+    document = {"a": float("nan"), "b": [1.5, float("inf")], "c": ("x", None, True)}
+    assert json.loads(json.dumps(finite(document), allow_nan=False)) == {
+        "a": None,
+        "b": [1.5, None],
+        "c": ["x", None, True],
+    }
