@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import combinations_with_replacement
+from math import inf
 from typing import TYPE_CHECKING, Generic
 
 import numpy as np
 
 from agents.api import RecloopError
 from agents.streams import derive
-from evaluation.chunks.checks import AnyChunk, check
+from evaluation.chunks.checks import AnyChunk, Bounds, check
 from evaluation.estimators.algebra import Moments
 from evaluation.intervals.bootstrap import PER_WORD, resample, studentised
 from evaluation.intervals.sums import Compensated, Distinct
@@ -48,6 +49,10 @@ class Accumulator(Generic[AnyChunk]):
         rest on 2.5 % of them each.
     level : float
         The coverage of the intervals, in (0, 1).
+    bounds : (float, float), optional
+        Between which each row's return lies, (0, 1) for clicks. A mean of returns lies there too,
+        so that intervals are cut to them, which can't make an interval miss the truth; an estimate
+        is left where it is, and not trusted outside. Not for estimators of a difference.
     """
 
     def __init__(
@@ -57,14 +62,17 @@ class Accumulator(Generic[AnyChunk]):
         seed: int = 0,
         replicates: int = 1000,
         level: float = 0.95,
+        bounds: Bounds | None = None,
     ) -> None:
+        if bounds is not None and not bounds[0] < bounds[1]:
+            raise RecloopError(f"bounds are a smaller and a larger number, not {bounds}")
         if not estimators or replicates < 1 or not 0.0 < level < 1.0:
             raise RecloopError(
                 "an accumulator needs an estimator, a replicate and a level between 0 and 1, "
                 f"not {len(estimators)}, {replicates} and {level}"
             )
         self.estimators = tuple(estimators)
-        self.seed, self.level = seed, level
+        self.seed, self.level, self.bounds = seed, level, bounds
         self.replicates = -(-replicates // PER_WORD) * PER_WORD
         self.rounds, self.rewarded = 0, 0
         settled = [candidate for e in estimators for candidate in e.candidates]
@@ -96,7 +104,7 @@ class Accumulator(Generic[AnyChunk]):
         ModelNeededError
             If an estimator uses a reward model, and the chunk has no predictions.
         """
-        check(chunk, self.rounds)
+        check(chunk, self.rounds, self.bounds)
         if not len(chunk.keys):
             return
         terms = np.stack([term(chunk) for term in self._columns])
@@ -123,11 +131,10 @@ class Accumulator(Generic[AnyChunk]):
         RecloopError
             If the two were not set up alike.
         """
-        mine = (self.estimators, self.seed, self.replicates, self.level)
-        if mine != (other.estimators, other.seed, other.replicates, other.level):
+        if self._settings != other._settings:
             raise RecloopError(
-                "only accumulators with the same estimators, seed, replicates and level can be "
-                "merged"
+                "only accumulators with the same estimators, seed, replicates, level and bounds "
+                "can be merged"
             )
         self._sums.merge(other._sums)
         self._product_sums.merge(other._product_sums)
@@ -161,6 +168,11 @@ class Accumulator(Generic[AnyChunk]):
             again = self._moments(resampled[1 : 1 + at], resampled[1 + at :], resampled[0])
             return tuple(self._estimate(e, log, again, unsupported) for e in self.estimators)
 
+    @property
+    def _settings(self) -> tuple[object, ...]:
+        """What two accumulators must have in common."""
+        return self.estimators, self.seed, self.replicates, self.level, self.bounds
+
     def _moments(self, sums: Floats, products: Floats, rows: Floats) -> Moments[AnyChunk]:
         return Moments(self._columns, sums / rows, self._products, products / rows, rows)
 
@@ -175,14 +187,18 @@ class Accumulator(Generic[AnyChunk]):
         value, _ = estimator.read(log)
         centre, spread = honest.read(log)
         low, high = studentised(float(centre), float(spread), *honest.read(again), self.level)
+        low, high = float(np.fmin(low, value)), float(np.fmax(high, value))
+        least, most = self.bounds or (-inf, inf)
         found = replace(
-            self._diagnose(honest, log, again, unsupported), tamed=self._tamed(settled, log)
+            self._diagnose(honest, log, again, unsupported),
+            tamed=self._tamed(settled, log),
+            possible=not (value < least or value > most),
         )
         return Estimate(
             settled.name,
             float(value),
-            float(np.fmin(low, value)),
-            float(np.fmax(high, value)),
+            min(max(low, least), most),
+            max(min(high, most), least),
             self.level,
             judge(found, assumes=settled.assumes),
             found,
@@ -207,12 +223,12 @@ class Accumulator(Generic[AnyChunk]):
         exact = self._columns[estimator.weight.exact]
         off = float(log.means[exact]) - 1.0
         error = np.nanstd(again.means[exact])
-        _, sizes, squares = self._sums.value
+        sums, sizes, squares = self._sums.value
         return Diagnostics(
             rounds=self.rounds,
             clusters=min(self._clusters.count, self.rounds),
             rewarded=self.rewarded,
-            effective_size=_effective(sizes[weight], squares[weight]),
+            effective_size=_effective(sums[weight], squares[weight]),
             effective_rewarded=_effective(sizes[gain], squares[gain]),
             largest_share=float(self._largest[weight] / sizes[weight]) if sizes[weight] else 1.0,
             mean_weight=1.0 + off,
@@ -221,6 +237,6 @@ class Accumulator(Generic[AnyChunk]):
         )
 
 
-def _effective(sizes: float, squares: float) -> float:
-    """Return (sum |x|)^2 / sum x^2: how many equal terms would be as informative; 0 of none."""
-    return float(sizes**2 / squares) if squares else 0.0
+def _effective(total: float, squares: float) -> float:
+    """Return total^2 / sum x^2: how many equal terms would be as informative; 0 of none."""
+    return float(total**2 / squares) if squares else 0.0

@@ -114,7 +114,8 @@ class Gate:
         What DR predicts rewards with.
     promise : Promise, optional
         What is known of rewards and weights. If given, the interval is a confidence sequence: the
-        gate may be asked again and again while the log grows. Without it, ask once.
+        gate may be asked again and again while the log grows. Without it, ask once. The model's
+        predictions are kept within the promised range of rewards.
     unit, seed, replicates, level
         See `evaluate`.
     """
@@ -138,8 +139,10 @@ class Gate:
                 "resample by user without a promise, or give the promise without users"
             )
         self.level = level
+        bounds = (promise.low, promise.high) if promise is not None else None
         self._readers = tuple(
-            Reader(target_of(policy), unit, model) for policy in (candidate, incumbent)
+            Reader(target_of(policy), unit, model, bounds=bounds)
+            for policy in (candidate, incumbent)
         )
         self._accumulator = Accumulator(
             _compared(method), seed=seed, replicates=replicates, level=level

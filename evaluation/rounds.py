@@ -10,6 +10,7 @@ import numpy as np
 
 from agents.api import PAD
 from evaluation.accumulate import Accumulator
+from evaluation.chunks.checks import Bounds
 from evaluation.chunks.rounds import Rounds
 from evaluation.estimators.names import named
 from evaluation.estimators.single import CLUSTERS, ROBUST
@@ -37,6 +38,7 @@ def evaluate(
     seed: int = 0,
     replicates: int = 1000,
     level: float = 0.95,
+    bounds: Bounds | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Return what a policy would have earned per round on the situations of a log.
@@ -62,6 +64,9 @@ def evaluate(
         Two policies evaluated with one seed on one log can be compared replicate by replicate.
     replicates, level
         See `Accumulator`.
+    bounds : (float, float), optional
+        Between which rewards lie: (0, 1) for clicks. Intervals are cut to them (see `Accumulator`)
+        and so are a reward model's predictions.
     progress : callable, optional
 
     Raises
@@ -75,13 +80,13 @@ def evaluate(
     for estimator in estimators:
         wanted += named([estimator]) if isinstance(estimator, str) else [estimator]
     target = target_of(policy)
-    reader = Reader(target, unit, clusters=clusters)
+    reader = Reader(target, unit, clusters=clusters, bounds=bounds)
     fit = partial(fit_model, reward_model, chunks, slots=1, unit=unit, seed=seed, progress=progress)
     if any(estimator.modelled for estimator in wanted):
         reader = replace(reader, model=fit())
     if any(estimator.name == "MRDR" for estimator in wanted) and not is_ready(reward_model):
         reader = replace(reader, robust=fit(weigh=reader.robustly))
-    accumulator = Accumulator(wanted, seed=seed, replicates=replicates, level=level)
+    accumulator = Accumulator(wanted, seed=seed, replicates=replicates, level=level, bounds=bounds)
     support = Support()
     for outcomes in chunks:
         chances = target.chances(outcomes.requests)
@@ -104,6 +109,8 @@ class Reader:
     robust : RewardModel, optional
         The model of MRDR.
     clusters : Clusters, optional
+    bounds : (float, float), optional
+        What the models' predictions are kept between.
     """
 
     target: Target
@@ -111,6 +118,7 @@ class Reader:
     model: RewardModel | None = None
     robust: RewardModel | None = None
     clusters: Clusters | None = None
+    bounds: Bounds | None = None
 
     def read(self, outcomes: Outcomes, chances: Floats | None = None) -> Rounds:
         """Return what the estimators see of some outcomes.
@@ -141,9 +149,9 @@ class Reader:
             chances = self.target.chances(requests)
         views = {}
         if self.model is not None:
-            rounds = _predicted(rounds, self.model, outcomes, chances)
+            rounds = self._predicted(rounds, self.model, outcomes, chances)
         if self.robust is not None:
-            views[ROBUST] = _predicted(rounds, self.robust, outcomes, chances)
+            views[ROBUST] = self._predicted(rounds, self.robust, outcomes, chances)
         if self.clusters is not None:
             logging = target_of(self.clusters.logging).chances(requests)
             views[CLUSTERS] = replace(
@@ -159,11 +167,14 @@ class Reader:
         logged = outcomes.decisions.propensities
         return target * (1.0 - logged) / logged**2
 
-
-def _predicted(rounds: Rounds, model: RewardModel, outcomes: Outcomes, chances: Floats) -> Rounds:
-    """Return rounds with a model's predictions."""
-    requests, slates = outcomes.requests, outcomes.decisions.slates
-    expected = model.expected(requests, requests.candidates)
-    expected = np.where(requests.candidates == PAD, 0.0, expected)
-    shown = np.where(slates == PAD, 0.0, model.expected(requests, slates))
-    return replace(rounds, q=shown[:, 0], v=np.einsum("bm,bm->b", chances, expected))
+    def _predicted(
+        self, rounds: Rounds, model: RewardModel, outcomes: Outcomes, chances: Floats
+    ) -> Rounds:
+        """Return rounds with a model's predictions."""
+        requests, slates = outcomes.requests, outcomes.decisions.slates
+        low, high = self.bounds or (-np.inf, np.inf)
+        expected = np.clip(model.expected(requests, requests.candidates), low, high)
+        expected = np.where(requests.candidates == PAD, 0.0, expected)
+        shown = np.clip(model.expected(requests, slates), low, high)
+        shown = np.where(slates == PAD, 0.0, shown)
+        return replace(rounds, q=shown[:, 0], v=np.einsum("bm,bm->b", chances, expected))

@@ -10,6 +10,7 @@ import numpy as np
 
 from agents.api import PAD, RecloopError, ShapeError
 from evaluation.accumulate import Accumulator
+from evaluation.chunks.checks import Bounds
 from evaluation.chunks.slates import Chances, Slates
 from evaluation.estimators.names import UnknownEstimatorError
 from evaluation.estimators.slates import SLATE_ESTIMATORS
@@ -40,6 +41,7 @@ def evaluate_slates(
     seed: int = 0,
     replicates: int = 1000,
     level: float = 0.95,
+    bounds: Bounds | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Return the sum of rewards that a policy's slates would have earned, on average per slate.
@@ -54,6 +56,8 @@ def evaluate_slates(
         By name, see `estimators.slates.SLATE_ESTIMATORS`.
     reward_model, unit, seed, replicates, level, progress
         See `evaluate`.
+    bounds : (float, float), optional
+        Between which the sum of a slate's rewards lies; see `Accumulator`.
     logging, examination
         See `SlateReader`: IIPS, PI and the position-based estimator ask for them.
 
@@ -73,7 +77,9 @@ def evaluate_slates(
         if accumulator is None:
             slots = outcomes.decisions.slates.shape[1]
             made = [make(slots) for make in wanted]
-            accumulator = Accumulator(made, seed=seed, replicates=replicates, level=level)
+            accumulator = Accumulator(
+                made, seed=seed, replicates=replicates, level=level, bounds=bounds
+            )
         require_slots(outcomes, slots)
         accumulator.add(reader.read(outcomes))
         if progress:

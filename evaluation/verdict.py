@@ -78,6 +78,8 @@ class Diagnostics:
         beyond what chance explains; None where it was not measured.
     tamed : float
         The share of the exact weights that the estimator clips, shrinks or leaves out.
+    possible : bool
+        Whether the estimate lies between the bounds of what can be earned, where they were given.
     """
 
     rounds: int
@@ -90,6 +92,7 @@ class Diagnostics:
     mean_weight_z: float
     unsupported: float | None = None
     tamed: float = 0.0
+    possible: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,11 @@ def judge(found: Diagnostics, *, assumes: str = "") -> Verdict:
         only if". It can't be seen in the log, so the estimate is at best to be trusted with care.
     """
     findings = [
+        *_graded(
+            not found.possible,
+            False,
+            "the estimate lies outside of what can be earned: it is noise",
+        ),
         *_weights(found),
         *_rewards(found),
         *_support(found),

@@ -6,7 +6,8 @@ number. So every chunk states its own faults and the accumulators refuse it, nam
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from itertools import chain
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -24,6 +25,10 @@ ROUNDING = 1e-9
 
 SHOWN = 10
 """How many faulty rows an error names."""
+
+
+Bounds: TypeAlias = tuple[float, float]
+"""The smallest and the largest value that something can have."""
 
 
 class FaultyLogError(RecloopError, ValueError):
@@ -68,7 +73,7 @@ def target_faults(target: Floats) -> Iterator[tuple[str, NDArray[np.bool_]]]:
     yield "target propensity is above 1", target > 1.0 + ROUNDING
 
 
-def check(chunk: Chunk, first: int) -> None:
+def check(chunk: Chunk, first: int, bounds: Bounds | None = None) -> None:
     """Refuse a chunk with faulty rows.
 
     Parameters
@@ -76,6 +81,8 @@ def check(chunk: Chunk, first: int) -> None:
     chunk : Chunk
     first : int
         The number of the chunk's first row in the whole log, counted from 0.
+    bounds : (float, float), optional
+        Between which each row's return must lie.
 
     Raises
     ------
@@ -83,7 +90,7 @@ def check(chunk: Chunk, first: int) -> None:
         Naming each kind of fault with its first ten rows.
     """
     found = []
-    for words, where in chunk.faults():
+    for words, where in chain(chunk.faults(), _outside(chunk, bounds)):
         rows = np.flatnonzero(where if where.ndim == 1 else where.any(axis=1))
         if len(rows):
             found.append(f"{words} in {rows_in_words(rows, first)}")
@@ -92,6 +99,13 @@ def check(chunk: Chunk, first: int) -> None:
             f"the log can't be evaluated: {'; '.join(found)} (rows counted from 0). "
             "Mend or drop these rows; a propensity must be the probability that was really used."
         )
+
+
+def _outside(chunk: Chunk, bounds: Bounds | None) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    if bounds is not None:
+        low, high = bounds
+        words = f"what was earned is not between {low:g} and {high:g}, as was said,"
+        yield words, (chunk.return_ < low) | (chunk.return_ > high)
 
 
 def rows_in_words(rows: Rows, first: int) -> str:

@@ -51,7 +51,7 @@ def sequential_dr() -> Slated:
 def sequential_dm() -> Slated:
     """Return mean v_0, as of fitted Q evaluation (Le, Voloshin & Yue 2019)."""
     weight, gain = SlotWeight("prefix"), SlotGain("prefix")
-    assumes = "the model is: the interval holds the noise of the log, not the model's bias"
+    assumes = "the model is: the interval takes the model as given, bias, noise and all"
     return Estimator("DM", (Ratio(Initial()),), weight, gain, True, assumes)
 
 

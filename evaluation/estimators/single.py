@@ -136,7 +136,7 @@ def snips() -> Single:
 def dm() -> Single:
     """Return mean v (Beygelzimer & Langford 2009)."""
     weight = Importance()
-    assumes = "the reward model is: the interval holds the noise of the log, not the model's bias"
+    assumes = "the reward model is: the interval takes the model as given, bias, noise and all"
     return Estimator("DM", (Ratio(Modelled()),), weight, Gain(weight), True, assumes)
 
 

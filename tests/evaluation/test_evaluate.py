@@ -186,3 +186,51 @@ def test_the_logging_policy_itself_is_trusted() -> None:
     found = on_uniform(load_obd("random", "all"))
     assert found["IPS"].verdict.trust == found["DR"].verdict.trust == "trust"
     assert found["IPS"].value == pytest.approx(0.0038, rel=1e-6)
+
+
+def test_bounds_cut_intervals_and_change_nothing_that_is_within_them() -> None:
+    few = SHOP.outcomes(60, seed=3)
+    table = Tabled(np.where(SHOP.target == SHOP.target.max(axis=1, keepdims=True), 0.95, 0.01))
+    names = ["IPS", "SNIPS", "DR"]
+    free, cut_ = (
+        evaluate(table, [few], estimators=names, replicates=400, bounds=bounds)
+        for bounds in (None, (0.0, 1.0))
+    )
+    assert max(e.high for e in free.estimates) > 1.0 or min(e.low for e in free.estimates) < 0.0
+    for loose, tight in zip(free.estimates[:2], cut_.estimates[:2], strict=True):
+        assert tight.value == loose.value
+        assert tight.low == min(max(loose.low, 0.0), 1.0)
+        assert tight.high == min(loose.high, 1.0)
+
+
+def test_an_impossible_estimate_is_told_and_not_trusted() -> None:
+    """One round with weight 6 earns 1: IPS is 6, more than any round can earn."""
+    one = LOG.take(np.flatnonzero(LOG.rewards[:, 0] == 1.0)[:1])
+    sure = Distribution(np.eye(6)[int(one.decisions.slates[0, 0])][:, None])
+    (found,) = evaluate(sure, [one], estimators=["IPS"], bounds=(0.0, 1.0), replicates=40).estimates
+    assert found.value == pytest.approx(1.0 / one.decisions.propensities[0, 0])
+    assert found.high == 1.0
+    assert found.verdict.trust == "do not trust"
+    assert "outside of what can be earned" in found.verdict.reasons[0]
+
+
+def test_bounds_keep_predictions_and_refuse_other_rewards() -> None:
+    class Wild:
+        def expected(self, requests: Requests, rows: Rows) -> Floats:
+            return np.where(rows % 2 == 0, -3.0, 5.0)
+
+    class Kept(Wild):
+        def expected(self, requests: Requests, rows: Rows) -> Floats:
+            return np.where(rows % 2 == 0, 0.0, 1.0)
+
+    wild, kept = (
+        evaluate(Tabled(SHOP.target), [LOG], reward_model=model, bounds=(0.0, 1.0), replicates=40)
+        for model in (Wild(), Kept())
+    )
+    assert wild["DM"].value == kept["DM"].value
+    assert wild["DR"].value == kept["DR"].value
+    first = int(np.flatnonzero(LOG.rewards[:, 0] == 1.0)[0])
+    with pytest.raises(FaultyLogError, match=rf"not between 0 and 0.5.* in rows {first},"):
+        evaluate(Uniform(), [LOG], estimators=["IPS"], bounds=(0.0, 0.5))
+    with pytest.raises(RecloopError, match="smaller and a larger"):
+        evaluate(Uniform(), [LOG], estimators=["IPS"], bounds=(1.0, 0.0))

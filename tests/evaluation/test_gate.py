@@ -20,6 +20,7 @@ from evaluation.verdict import Trust
 from tests.evaluation.logs import Shop, Tabled, cut
 
 if TYPE_CHECKING:
+    from agents.api import Floats, Requests, Rows
     from evaluation.gate import Method
 
 SHOP = Shop(base=0.2)
@@ -169,3 +170,14 @@ def test_replacing_changes_nothing_in_the_log() -> None:
     before = LOG.decisions.propensities.copy()
     promote(Tabled(BEST), Uniform(), [replace(LOG)], method="SNIPS", replicates=4)
     np.testing.assert_array_equal(LOG.decisions.propensities, before)
+
+
+def test_a_model_that_leaves_the_promised_range_is_kept_in_it() -> None:
+    class Wild:
+        def expected(self, requests: Requests, rows: Rows) -> Floats:
+            return np.where(rows % 2 == 0, -3.0, 5.0)
+
+    found = promote(
+        Tabled(BEST), Tabled(SHOP.logging), [LOG], promise=Promise(), reward_model=Wild()
+    )
+    assert found.low < LEAD < found.high

@@ -303,3 +303,42 @@ def test_names_lengths_and_empty_logs_are_checked() -> None:
     shorter = Outcomes(requests, decisions, log.rewards[:, :2], log.seen[:, :2], log.time)
     with pytest.raises(SlateError, match="3 slots, but this log has some of 2"):
         evaluate_slates(policy, [log, shorter], estimators=["SIPS"])
+
+
+def test_signed_weights_have_the_effective_size_of_their_sum() -> None:
+    """PI's weights may be negative: what cancels in the mean is no evidence."""
+    slates = WORLD_ROWS
+    weights = 1.0 - SLOTS + (slates.chances["slot"].target / slates.chances["slot"].logged).sum(1)
+    assert (weights < 0.0).any()
+    accumulator = Accumulator([SLATE_ESTIMATORS["PI"](SLOTS)], replicates=5)
+    accumulator.add(slates)
+    (found,) = accumulator.results()
+    expected = weights.sum() ** 2 / (weights**2).sum()
+    assert found.diagnostics.effective_size == pytest.approx(expected, rel=1e-12)
+
+
+def test_bounds_are_of_a_whole_slates_reward() -> None:
+    low, high = 0.0, float(SLOTS)
+    free = Accumulator([SLATE_ESTIMATORS["SIPS"](SLOTS)])
+    cut_ = Accumulator([SLATE_ESTIMATORS["SIPS"](SLOTS)], bounds=(low, high))
+    for accumulator in (free, cut_):
+        accumulator.add(replace(WORLD_ROWS, reward=np.ones_like(WORLD_ROWS.reward)))
+    (loose,), (tight,) = free.results(), cut_.results()
+    assert loose.high > high
+    assert (tight.low, tight.high) == (min(max(loose.low, low), high), high)
+    with pytest.raises(RecloopError, match="bounds"):
+        free.merge(cut_)
+
+
+WORLD_ROWS = Slates(
+    reward=np.ones((4, SLOTS)),
+    logged=np.full((4, SLOTS), 0.5),
+    target=np.array([[0.9, 0.9, 0.9], [0.1, 0.1, 0.1], [0.5, 0.6, 0.4], [0.6, 0.5, 0.5]]),
+    keys=keys(4, 0),
+    chances={
+        "slot": Chances(
+            np.full((4, SLOTS), 0.5),
+            np.array([[0.9, 0.9, 0.9], [0.1, 0.1, 0.1], [0.5, 0.6, 0.4], [0.6, 0.5, 0.5]]),
+        )
+    },
+)
