@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from agents.api import Floats
     from evaluation.estimators.algebra import Estimator, Readable
+    from evaluation.support import Support
 
 BLOCK = 1024
 """Rows that are resampled together before their sums join the compensated ones."""
@@ -144,13 +145,13 @@ class Accumulator(Generic[AnyChunk]):
         self.rounds += other.rounds
         self.rewarded += other.rewarded
 
-    def results(self, unsupported: float | None = None) -> tuple[Estimate, ...]:
+    def results(self, support: Support | None = None) -> tuple[Estimate, ...]:
         """Return the estimate of every estimator.
 
         Parameters
         ----------
-        unsupported : float, optional
-            The share of what the target would show that the log never shows, where it was measured.
+        support : Support, optional
+            What the target would show that the log never shows, where it was measured.
 
         Raises
         ------
@@ -166,7 +167,7 @@ class Accumulator(Generic[AnyChunk]):
                 self._sums.value[0], self._product_sums.value, np.array(float(self.rounds))
             )
             again = self._moments(resampled[1 : 1 + at], resampled[1 + at :], resampled[0])
-            return tuple(self._estimate(e, log, again, unsupported) for e in self.estimators)
+            return tuple(self._estimate(e, log, again, support) for e in self.estimators)
 
     @property
     def _settings(self) -> tuple[object, ...]:
@@ -181,7 +182,7 @@ class Accumulator(Generic[AnyChunk]):
         estimator: Readable[AnyChunk],
         log: Moments[AnyChunk],
         again: Moments[AnyChunk],
-        unsupported: float | None,
+        support: Support | None,
     ) -> Estimate:
         settled, honest = estimator.settled(log), estimator.honest
         value, _ = estimator.read(log)
@@ -190,7 +191,7 @@ class Accumulator(Generic[AnyChunk]):
         low, high = float(np.fmin(low, value)), float(np.fmax(high, value))
         least, most = self.bounds or (-inf, inf)
         found = replace(
-            self._diagnose(honest, log, again, unsupported),
+            self._diagnose(honest, log, again, support),
             tamed=self._tamed(settled, log),
             possible=not (value < least or value > most),
         )
@@ -217,7 +218,7 @@ class Accumulator(Generic[AnyChunk]):
         estimator: Estimator[AnyChunk],
         log: Moments[AnyChunk],
         again: Moments[AnyChunk],
-        unsupported: float | None,
+        support: Support | None,
     ) -> Diagnostics:
         weight, gain = self._columns[estimator.weight], self._columns[estimator.gain]
         exact = self._columns[estimator.weight.exact]
@@ -233,7 +234,8 @@ class Accumulator(Generic[AnyChunk]):
             largest_share=float(self._largest[weight] / sizes[weight]) if sizes[weight] else 1.0,
             mean_weight=1.0 + off,
             mean_weight_z=0.0 if abs(off) < SAME else float(off / error),
-            unsupported=unsupported,
+            unsupported=support.unsupported if support else None,
+            unsupported_in_context=support.unsupported_in_context if support else None,
         )
 
 

@@ -170,8 +170,9 @@ class Gate:
         if self._sequence is not None:
             self._sequence.add(rounds)
         self._accumulator.add(rounds)
-        for support, chance in zip(self._supports, chances, strict=True):
-            support.add(outcomes.requests, outcomes.decisions.slates, chance)
+        requests, slates = outcomes.requests, outcomes.decisions.slates
+        for support, chance, seen in zip(self._supports, chances, (here, there), strict=True):
+            support.add(requests, slates, chance, seen.target / seen.logged)
 
     def merge(self, other: Gate) -> None:
         """Take in what another gate between the same policies has seen."""
@@ -193,7 +194,7 @@ class Gate:
         least : Trust
             The verdict that both estimates need at least.
         """
-        mine, theirs = (support.unsupported for support in self._supports)
+        mine, theirs = self._supports
         candidate, _, difference = self._accumulator.results(mine)
         _, incumbent, _ = self._accumulator.results(theirs)
         low, high = difference.low, difference.high

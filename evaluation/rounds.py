@@ -90,11 +90,13 @@ def evaluate(
     support = Support()
     for outcomes in chunks:
         chances = target.chances(outcomes.requests)
-        accumulator.add(reader.read(outcomes, chances))
-        support.add(outcomes.requests, outcomes.decisions.slates, chances)
+        rounds = reader.read(outcomes, chances)
+        accumulator.add(rounds)
+        weights = rounds.target / rounds.logged
+        support.add(outcomes.requests, outcomes.decisions.slates, chances, weights)
         if progress:
             progress(f"evaluate {target.name}", len(outcomes))
-    return report(target.name, accumulator.results(support.unsupported))
+    return report(target.name, accumulator.results(support))
 
 
 @dataclass(frozen=True, slots=True)

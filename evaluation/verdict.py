@@ -76,6 +76,8 @@ class Diagnostics:
     unsupported : float or None
         The share of what the target would show that the log has never shown in that position,
         beyond what chance explains; None where it was not measured.
+    unsupported_in_context : float or None
+        The same of what was never shown to users alike; see `support`.
     tamed : float
         The share of the exact weights that the estimator clips, shrinks or leaves out.
     possible : bool
@@ -91,6 +93,7 @@ class Diagnostics:
     mean_weight: float
     mean_weight_z: float
     unsupported: float | None = None
+    unsupported_in_context: float | None = None
     tamed: float = 0.0
     possible: bool = True
 
@@ -181,12 +184,18 @@ def _rewards(found: Diagnostics) -> list[tuple[Trust, str]]:
 
 
 def _support(found: Diagnostics) -> list[tuple[Trust, str]]:
-    missing = found.unsupported or 0.0
+    missing, here = found.unsupported or 0.0, found.unsupported_in_context or 0.0
+    here *= here > missing + UNSUPPORTED_CARE  # else it is the same lack, told once
     return [
         *_graded(
             missing > UNSUPPORTED_REFUSED,
             missing > UNSUPPORTED_CARE,
             f"{missing:.1%} of what the target would show was never shown in the log",
+        ),
+        *_graded(
+            here > UNSUPPORTED_REFUSED,
+            here > UNSUPPORTED_CARE,
+            f"{here:.1%} of what the target would show was never shown in the log to users alike",
         ),
         *_graded(
             found.clusters < CLUSTERS_REFUSED,

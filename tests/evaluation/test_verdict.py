@@ -44,6 +44,7 @@ def test_a_sound_log_is_trusted() -> None:
             "lower than those that were used",
         ),
         ({"unsupported": 0.1}, {"unsupported": 0.5}, "never shown in the log"),
+        ({"unsupported_in_context": 0.1}, {"unsupported_in_context": 0.5}, "to users alike"),
         ({"tamed": 0.1}, {"tamed": 0.7}, "of all weight is cut away"),
         ({"clusters": 20}, {"clusters": 3}, "independent users or requests"),
     ],
