@@ -23,8 +23,9 @@ POLICY_HELP = (
     "of a trained policy."
 )
 WORLD_HELP = (
-    "InterestEvolution; or users as in a log (obd:random/all, or a folder of Parquet), to which a "
-    "world is fitted first; or the folder of a fitted world."
+    "A simulator's name (InterestEvolution, SlateTopK-Bored, ...); or users as in a log "
+    "(obd:random/all, or a folder of Parquet), to which a world is fitted first; or the folder of "
+    "a fitted world."
 )
 
 
@@ -85,11 +86,12 @@ def open_world(
     RecloopError
         If there is no such world.
     """
-    from simulators import InterestEvolution
+    from simulators import make_world, world_names
 
     name = address.removeprefix("recloop/").removesuffix("-v0")
-    if name == InterestEvolution.name:
-        return InterestEvolution(candidates or 10, slate_size or 3, horizon=horizon)
+    if name in world_names():
+        given = {"num_candidates": candidates, "slate_size": slate_size, "horizon": horizon}
+        return make_world(name, **{k: v for k, v in given.items() if v is not None})
     if candidates is not None:
         raise RecloopError(f"{address} offers its whole catalogue: leave --candidates out")
     return open_logged(address, seed=seed, slate_size=slate_size, horizon=horizon)

@@ -44,31 +44,28 @@ def action_space(world: BatchedWorld) -> SlateSpace:
     return SlateSpace(world.num_candidates, world.slate_size)
 
 
-def observe(world: BatchedWorld, signals: Observation | None = None) -> Observation:
-    """Return the observations of all present users, in arrays that nobody else holds.
+def observe(world: BatchedWorld, told: NDArray[np.float32]) -> Observation:
+    """Return the observations of all present users.
 
     Parameters
     ----------
     world : BatchedWorld
-    signals : dict of float32 [B, K], optional
-        What the last response revealed; blank if there was none.
+    told : float32 [S, B, K]
+        What was revealed last: by a response, or by `opening`.
     """
     seen: Observation = {"user": world.context()}
     if world.catalogue is None:
         seen["documents"] = world.documents()
-    return seen | (blank(world) if signals is None else signals)
+    for signal, values in zip(world.signals, told, strict=True):
+        seen[signal.name] = values
+    return seen
 
 
-def blank(world: BatchedWorld) -> Observation:
-    """Return the signals of no response."""
-    shape = (len(world), world.slate_size)
-    return {s.name: np.full(shape, s.blank, dtype=np.float32) for s in world.signals}
-
-
-def forget(world: BatchedWorld, signals: Observation, mask: Mask) -> None:
-    """Make the signals of some users those of no response."""
-    for signal in world.signals:
-        signals[signal.name][mask] = signal.blank
+def opening(world: BatchedWorld) -> NDArray[np.float32]:
+    """Return what was revealed before anybody's first visit: float32 [S, B, K]."""
+    told = np.empty((len(world.signals), len(world), world.slate_size), dtype=np.float32)
+    world.open(told, np.ones(len(world), dtype=np.bool_))
+    return told
 
 
 def seeds_of(values: list[int]) -> Keys:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+from gymnasium.vector import AutoresetMode
 
 from envs.single import WorldEnv
 from envs.vector import WorldVectorEnv
-from simulators import InterestEvolution, LoggedWorld, bts_prior, load_obd
+from simulators import LoggedWorld, bts_prior, load_obd, make_world, world_names
 
 HORIZON = 20
 """How many slates a user of a fitted world is shown, unless it is said."""
@@ -18,31 +19,49 @@ HORIZON = 20
 
 def register_all() -> None:
     """Register every world under `recloop/...-v0`, single and vector."""
-    for name, function in (("InterestEvolution", "interest_evolution"), ("Logged", "logged")):
+    for name in world_names():
         gymnasium.register(
             id=f"recloop/{name}-v0",
-            entry_point=f"envs.registration:{function}",
-            vector_entry_point=f"envs.registration:{function}_vector",
+            entry_point="envs.registration:single",
+            vector_entry_point="envs.registration:vector",
+            kwargs={"world": name},
         )
+    gymnasium.register(
+        id="recloop/Logged-v0",
+        entry_point="envs.registration:logged",
+        vector_entry_point="envs.registration:logged_vector",
+    )
 
 
-def interest_evolution(
-    num_candidates: int = 10, slate_size: int = 3, horizon: int | None = None, **coat: Any
-) -> WorldEnv:
-    """Return `simulators.InterestEvolution` with one user; `coat` is of `WorldEnv`."""
-    return WorldEnv(InterestEvolution(num_candidates, slate_size, horizon=horizon), **coat)
+def single(world: str, episode_statistics: bool = True, **options: Any) -> WorldEnv:
+    """Return a world with one user.
+
+    Parameters
+    ----------
+    world : str
+        Its name; see `simulators.make_world`.
+    episode_statistics : bool
+        See `WorldEnv`.
+    **options
+        Of the world.
+    """
+    return WorldEnv(make_world(world, **options), episode_statistics=episode_statistics)
 
 
-def interest_evolution_vector(
+def vector(
+    world: str,
     num_envs: int = 1,
-    num_candidates: int = 10,
-    slate_size: int = 3,
-    horizon: int | None = None,
-    **coat: Any,
+    autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+    episode_statistics: bool = True,
+    **options: Any,
 ) -> WorldVectorEnv:
-    """Return `simulators.InterestEvolution` with many users; `coat` is of `WorldVectorEnv`."""
-    world = InterestEvolution(num_candidates, slate_size, horizon=horizon)
-    return WorldVectorEnv(world, num_envs, **coat)
+    """Return a world with many users; see `single`, and `WorldVectorEnv` for the rest."""
+    return WorldVectorEnv(
+        make_world(world, **options),
+        num_envs,
+        autoreset_mode=autoreset_mode,
+        episode_statistics=episode_statistics,
+    )
 
 
 def logged(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from envs.coat import Observation, Slates, action_space, observation_space, observe, seeds_of
+from envs.coat import Observation, Slates, action_space, observation_space, opening, seeds_of
 from envs.spaces import ActionError, SlateSpace
 from simulators import BatchedWorld
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class WorldEnv(gymnasium.Env[Observation, Slates]):
@@ -36,6 +39,7 @@ class WorldEnv(gymnasium.Env[Observation, Slates]):
         self.observation_space = cast("spaces.Space[Observation]", observation_space(world))
         self.action_space = action_space(world)
         self.episode_statistics = episode_statistics
+        self._names = [signal.name for signal in world.signals]
         self._began = perf_counter()
 
     def reset(
@@ -48,7 +52,7 @@ class WorldEnv(gymnasium.Env[Observation, Slates]):
         else:
             self.world.renew(np.ones(1, dtype=np.bool_))
         self._began = perf_counter()
-        return _only(observe(self.world)), {}
+        return self._observe(opening(self.world)), {}
 
     def step(self, action: Slates) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Show the user a slate.
@@ -61,7 +65,7 @@ class WorldEnv(gymnasium.Env[Observation, Slates]):
         slates = self.action_space.read(action)
         if not len(self.world) or self.world.lanes["ended"][0]:
             raise ActionError("there is no user: call reset() before the first step of an episode")
-        feedback = self.world.step(slates)
+        feedback = self.world.advance(slates)
         terminated, truncated = bool(feedback.terminated[0]), bool(feedback.truncated[0])
         info: dict[str, Any] = {}
         if self.episode_statistics and (terminated or truncated):
@@ -71,10 +75,13 @@ class WorldEnv(gymnasium.Env[Observation, Slates]):
                 "l": int(lane["visit"]),
                 "t": perf_counter() - self._began,
             }
-        seen = _only(observe(self.world, dict(feedback.signals)))
+        seen = self._observe(feedback.told[1:])
         return seen, float(feedback.reward[0]), terminated, truncated, info
 
-
-def _only(observations: Observation) -> Observation:
-    """Return the observation of the only user."""
-    return {name: values[0] for name, values in observations.items()}
+    def _observe(self, told: NDArray[np.float32]) -> Observation:
+        """Return what `envs.coat.observe` does of the only user, without the detour."""
+        seen: Observation = {"user": self.world.context()[0]}
+        if self.world.catalogue is None:
+            seen["documents"] = self.world.documents()[0]
+        seen.update(zip(self._names, told[:, 0], strict=True))
+        return seen

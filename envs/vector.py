@@ -16,9 +16,9 @@ from envs.coat import (
     Observation,
     Slates,
     action_space,
-    forget,
     observation_space,
     observe,
+    opening,
     seeds_of,
 )
 from envs.spaces import ActionError, SlateSpace
@@ -109,7 +109,7 @@ class WorldVectorEnv(VectorEnv[Observation, Slates, NDArray[Any]]):
             self.world.renew(mask & ~fresh)
         self._ended[mask] = False
         self._began[mask] = perf_counter()
-        return observe(self.world), {}
+        return observe(self.world, opening(self.world)), {}
 
     def step(self, actions: Slates) -> Step:
         """Show every user a slate.
@@ -126,26 +126,26 @@ class WorldVectorEnv(VectorEnv[Observation, Slates, NDArray[Any]]):
         if self.mode is AutoresetMode.DISABLED and self._ended.any():
             waiting = np.flatnonzero(self._ended).tolist()
             raise ActionError(f"environments {waiting} have ended: reset them before the next step")
-        feedback = self.world.step(slates)
+        feedback = self.world.advance(slates)
         ended = feedback.terminated | feedback.truncated
-        signals: Observation = dict(feedback.signals)
+        told = feedback.told[1:]
         infos: dict[str, Any] = {}
         if ended.any() and self.episode_statistics:
             infos |= self._statistics(ended)
         if self.mode is AutoresetMode.SAME_STEP:
             if ended.any():
-                infos = self._final(ended, signals, infos)
-                self._renew(ended)
-                forget(self.world, signals, ended)
+                infos = self._final(ended, told, infos)
+                self._renew(ended, told)
         else:
             if self.mode is AutoresetMode.NEXT_STEP and self._ended.any():
-                self._renew(self._ended)
+                self._renew(self._ended, told)
             self._ended = ended
-        seen = observe(self.world, signals)
+        seen = observe(self.world, told)
         return seen, feedback.reward, feedback.terminated, feedback.truncated, infos
 
-    def _renew(self, mask: Mask) -> None:
+    def _renew(self, mask: Mask, told: NDArray[np.float32]) -> None:
         self.world.renew(mask)
+        self.world.open(told, mask)
         self._began[mask] = perf_counter()
 
     def _statistics(self, ended: Mask) -> dict[str, Any]:
@@ -159,9 +159,11 @@ class WorldVectorEnv(VectorEnv[Observation, Slates, NDArray[Any]]):
         masks = {f"_{name}": ended.copy() for name in episode}
         return {"episode": episode | masks, "_episode": ended.copy()}
 
-    def _final(self, ended: Mask, signals: Observation, infos: dict[str, Any]) -> dict[str, Any]:
+    def _final(
+        self, ended: Mask, told: NDArray[np.float32], infos: dict[str, Any]
+    ) -> dict[str, Any]:
         """Return the infos of a step that ended episodes and began others."""
-        observations = observe(self.world, signals)
+        observations = observe(self.world, told)
         final = np.full(self.num_envs, None, dtype=object)
         for i in np.flatnonzero(ended).tolist():
             final[i] = {name: values[i].copy() for name, values in observations.items()}

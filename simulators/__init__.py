@@ -1,6 +1,6 @@
 """Worlds of simulated users: who they are, how they choose, how they change. Rollouts and logs."""
 
-from simulators.bounds import Myopic
+from simulators.bounds import Myopic, Privileged
 from simulators.clicks import ClickModel, Recipe
 from simulators.datasets import (
     DatasetError,
@@ -11,10 +11,11 @@ from simulators.datasets import (
 )
 from simulators.fidelity import Bin, Fidelity
 from simulators.impressions import FitError
-from simulators.interest_evolution import InterestEvolution
 from simulators.logged import LoggedWorld
 from simulators.logs import Log, LogError, LogWriter, read_log, write_log
 from simulators.records import Feedback, Response, Signal, WorldError
+from simulators.recsim import InterestEvolution, InterestExploration, LongTermSatisfaction
+from simulators.registry import make_world, world_names, world_options
 from simulators.rollout import (
     Estimate,
     Standing,
@@ -25,6 +26,7 @@ from simulators.rollout import (
     standings,
     summarise,
 )
+from simulators.sardine import Sardine
 from simulators.world import BatchedWorld, World, first_fault
 
 __all__ = [
@@ -37,13 +39,17 @@ __all__ = [
     "Fidelity",
     "FitError",
     "InterestEvolution",
+    "InterestExploration",
     "Log",
     "LogError",
     "LogWriter",
     "LoggedWorld",
+    "LongTermSatisfaction",
     "Myopic",
+    "Privileged",
     "Recipe",
     "Response",
+    "Sardine",
     "Signal",
     "Standing",
     "Summary",
@@ -54,11 +60,14 @@ __all__ = [
     "fetch_obd",
     "first_fault",
     "load_obd",
+    "make_world",
     "read_log",
     "returns",
     "rollout",
     "score",
     "standings",
     "summarise",
+    "world_names",
+    "world_options",
     "write_log",
 ]

@@ -7,33 +7,55 @@ from typing import TYPE_CHECKING, Protocol
 from agents import ScorePolicy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agents.api import Floats, Requests
 
 
-class Appealing(Protocol):
-    """A world that knows the true immediate reward of what it offers."""
+class Knowing(Protocol):
+    """A world that knows things about its present users that nobody else does."""
 
-    def appeal_of(self, requests: Requests) -> Floats:
+    def appeal(self) -> Floats:
         """Return the true expected reward of every candidate, alone in the first slot."""
 
+    def known(self, table: Callable[[], Floats], requests: Requests) -> Floats:
+        """Return what a table of the present users says of some of their requests."""
 
-class Myopic(ScorePolicy):
-    """The candidates with the highest true immediate reward: privileged, and blind to the future.
+
+class Privileged(ScorePolicy):
+    """The candidates that a world itself scores highest, from what it knows of its present users.
 
     Parameters
     ----------
-    world : Appealing
+    world : Knowing
         The world whose present users it decides for.
+    name : str
+    table : callable
+        Returns a score for every candidate of every present user: float64 [B, M].
     seed : int
         What ties are broken by, with the request keys.
     """
 
-    name = "myopic"
-
-    def __init__(self, world: Appealing, *, seed: int = 0) -> None:
+    def __init__(
+        self, world: Knowing, name: str, table: Callable[[], Floats], *, seed: int = 0
+    ) -> None:
         super().__init__(seed=seed)
-        self.world = world
+        self.world, self.name, self.table = world, name, table
 
     def scores(self, requests: Requests) -> Floats:
         """Ask the world."""
-        return self.world.appeal_of(requests)
+        return self.world.known(self.table, requests)
+
+
+class Myopic(Privileged):
+    """The candidates with the highest true immediate reward: privileged, and blind to the future.
+
+    Parameters
+    ----------
+    world : Knowing
+    seed : int
+        See `Privileged`.
+    """
+
+    def __init__(self, world: Knowing, *, seed: int = 0) -> None:
+        super().__init__(world, "myopic", world.appeal, seed=seed)

@@ -208,16 +208,13 @@ class LoggedWorld(BatchedWorld):
             self._who,
             self.open_rows,
             choices,
-            feedback.rewards,
+            feedback.told,
             feedback.seen,
             feedback.expected,
-            feedback.signals["clicked"],
-            feedback.signals["shown"],
         )
 
-    def context(self) -> NDArray[np.float32]:
-        """Return the present users' contexts: float32 [B, D]."""
-        return self.contexts[self._who]
+    def _look(self, context: NDArray[np.float32]) -> None:
+        np.take(self.contexts, self._who, axis=0, out=context, mode="clip")
 
     def appeal(self) -> Floats:
         """Return how likely each item would be clicked in the first position: float64 [B, M]."""
@@ -386,11 +383,9 @@ def _answer(
     who: Rows,
     open_rows: Rows,
     choices: Rows,
-    rewards: NDArray[np.float32],
+    told: NDArray[np.float32],
     seen: Mask,
     expected: Floats,
-    clicked: NDArray[np.float32],
-    shown: NDArray[np.float32],
 ) -> None:
     for b in range(lanes.shape[0]):
         lane = lanes[b]
@@ -402,7 +397,6 @@ def _answer(
                 continue
             item = open_rows[choices[b, k]]
             chance = _chance(weights, positions, contexts[who[b]], item, k)
-            seen[b, k], expected[b, k], shown[b, k] = True, chance, item
+            seen[b, k], expected[b, k], told[2, b, k] = True, chance, item
             if uniform(answer, k) < chance:
-                rewards[b, k] = 1.0
-                clicked[b, k] = 1.0
+                told[0, b, k] = told[1, b, k] = 1.0

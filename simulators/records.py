@@ -70,9 +70,13 @@ class Feedback:
     ----------
     asked : bool [B]
         Whether the lane had a user who asked. The other rows are blank.
-    rewards : float32 [B, K]
+    told : float32 [1 + S, B, K]
+        The rewards, and then the S signals in their order: one array, since making and passing many
+        is most of what a single user's step costs.
+    names : tuple of S str
+        The signals' names.
     reward : float64 [B]
-        Their sum: what the visit was worth.
+        The rewards' sum: what the visit was worth.
     seen : bool [B, K]
     expected : float64 [B, K]
         The true expected reward of every slot, given the slate and the user as they were.
@@ -80,40 +84,27 @@ class Feedback:
         Whether the user left.
     truncated : bool [B]
         Whether the user was still there when the horizon was reached.
-    signals : dict of float32 [B, K]
-        By name of `BatchedWorld.signals`.
     """
 
     asked: Mask
-    rewards: NDArray[np.float32]
+    told: NDArray[np.float32]
+    names: tuple[str, ...]
     reward: Floats
     seen: Mask
     expected: Floats
     terminated: Mask
     truncated: Mask
-    signals: Mapping[str, NDArray[np.float32]]
 
-    @classmethod
-    def blank(cls, asked: Mask, slate_size: int, signals: tuple[Signal, ...]) -> Feedback:
-        """Return feedback in which nothing has happened yet."""
-        lanes = len(asked)
-        shape = (lanes, slate_size)
-        values = np.zeros((len(signals), lanes, slate_size), dtype=np.float32)
-        revealed: dict[str, NDArray[np.float32]] = {}
-        for i, signal in enumerate(signals):
-            revealed[signal.name] = values[i]
-            if signal.blank:
-                values[i] = signal.blank
-        return cls(
-            asked,
-            np.zeros(shape, dtype=np.float32),
-            np.zeros(lanes),
-            np.zeros(shape, dtype=np.bool_),
-            np.zeros(shape),
-            np.zeros(lanes, dtype=np.bool_),
-            np.zeros(lanes, dtype=np.bool_),
-            revealed,
-        )
+    @property
+    def rewards(self) -> NDArray[np.float32]:
+        """The rewards: float32 [B, K]."""
+        rewards: NDArray[np.float32] = self.told[0]
+        return rewards
+
+    @property
+    def signals(self) -> dict[str, NDArray[np.float32]]:
+        """What the response reveals beside the rewards: float32 [B, K] by name."""
+        return dict(zip(self.names, self.told[1:], strict=True))
 
     @property
     def ended(self) -> Mask:

@@ -12,7 +12,7 @@ requests until they leave (or the horizon is reached), then `renew` brings the n
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -20,9 +20,12 @@ from agents import PAD, Catalogue, Outcomes, Requests, Uniform
 from agents.jit import compiled
 from agents.streams import derive, mix, stream
 from simulators.bounds import Myopic
+from simulators.buffers import Buffers
 from simulators.records import LANE, Feedback, Response, Signal, WorldError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from agents import Decisions, Policy
@@ -94,10 +97,10 @@ class BatchedWorld(ABC):
         If there are fewer candidates than slots, or a number is not positive.
     """
 
-    name: ClassVar[str]
+    name: str
     signals: tuple[Signal, ...] = ()
     """What a response reveals of every slot beside its reward."""
-    leaves: ClassVar[bool] = True
+    leaves = True
     """Whether users leave of their own accord, sooner or later."""
     context_bounds: tuple[float, float] = (-np.inf, np.inf)
     item_bounds: tuple[float, float] = (-np.inf, np.inf)
@@ -128,6 +131,7 @@ class BatchedWorld(ABC):
         self.lanes: NDArray[Any] = np.zeros(0, dtype=LANE)
         self._offered = False
         self._asked: Requests | None = None
+        self._buffers = Buffers()
         if catalogue is not None:
             self.open_rows = np.flatnonzero(catalogue.available)
             self._place = np.full(len(catalogue) + 1, PAD, dtype=np.int64)  # the last is PAD's
@@ -176,8 +180,8 @@ class BatchedWorld(ABC):
         """
 
     @abstractmethod
-    def context(self) -> NDArray[np.float32]:
-        """Return what is observed of the present users: a new float32 [B, D]."""
+    def _look(self, context: NDArray[np.float32]) -> None:
+        """Write what is observed of the present users: float32 [B, D]."""
 
     @abstractmethod
     def appeal(self) -> Floats:
@@ -192,9 +196,20 @@ class BatchedWorld(ABC):
     def _offer(self) -> None:
         """Draw what is on offer at the present visits, where the catalogue is not fixed."""
 
-    def documents(self) -> NDArray[np.float32]:
-        """Return the features of what is on offer: float32 [B, M, F], where it is drawn anew."""
+    def _show(self, documents: NDArray[np.float32]) -> None:
+        """Write the features of what is on offer, float32 [B, M, F], where it is drawn anew."""
         raise NotImplementedError(f"{self.name} has a fixed catalogue")
+
+    def open(self, told: NDArray[np.float32], mask: Mask) -> None:
+        """Write what was revealed before the first visit of the users in the lanes of the mask.
+
+        Parameters
+        ----------
+        told : float32 [S, B, K]
+            The signals. As a rule they are blank; a world whose users have a history writes it.
+        mask : bool [B]
+        """
+        told[:, mask] = self._blank[1:, mask]
 
     # --- what all worlds do alike
 
@@ -202,6 +217,10 @@ class BatchedWorld(ABC):
         """Start the lanes; see `World.reset`."""
         self.lanes = np.zeros(len(seeds), dtype=LANE)
         self.lanes["seed"] = seeds
+        self._names = tuple(signal.name for signal in self.signals)
+        self._blank = np.zeros((1 + len(self.signals), len(seeds), self.slate_size), np.float32)
+        for place, signal in enumerate(self.signals, start=1):
+            self._blank[place] = signal.blank
         self._allocate(len(seeds))
         self._enter(np.ones(len(seeds), dtype=np.bool_), np.uint64(0))
 
@@ -235,6 +254,21 @@ class BatchedWorld(ABC):
             self._offer()
             self._offered = True
 
+    def context(self) -> NDArray[np.float32]:
+        """Return what is observed of the present users: float32 [B, D], the receiver's own."""
+        shape = (len(self.lanes), self.context_width)
+        context: NDArray[np.float32] = self._buffers.take("context", shape, np.float32)
+        self._look(context)
+        return context
+
+    def documents(self) -> NDArray[np.float32]:
+        """Return the features of what is on offer: float32 [B, M, F], the receiver's own."""
+        self.prepare()
+        shape = (len(self.lanes), self.num_candidates, self.item_width)
+        documents: NDArray[np.float32] = self._buffers.take("documents", shape, np.float32)
+        self._show(documents)
+        return documents
+
     def step(self, choices: Rows) -> Feedback:
         """Show every user the candidates in these places: the lean way, without records.
 
@@ -255,12 +289,16 @@ class BatchedWorld(ABC):
                 f"{self.name} was shown {choices[fault].tolist()} in lane {fault}: "
                 f"a slate has distinct places among the candidates, 0 to {self.num_candidates - 1}"
             )
+        return self.advance(choices)
+
+    def advance(self, choices: Rows) -> Feedback:
+        """Do what `step` does with choices that were checked already."""
         self.prepare()
-        feedback = Feedback.blank(~self.lanes["ended"], self.slate_size, self.signals)
+        feedback = self._feedback()
         self._answer(choices, feedback)
         _advance(
             self.lanes,
-            feedback.rewards,
+            feedback.told,
             -1 if self.horizon is None else self.horizon,
             feedback.reward,
             feedback.terminated,
@@ -268,6 +306,22 @@ class BatchedWorld(ABC):
         )
         self._moved()
         return feedback
+
+    def _feedback(self) -> Feedback:
+        """Return feedback in which nothing has happened yet."""
+        B, shape = len(self.lanes), self._blank.shape
+        told = self._buffers.take("told", shape, np.float32)
+        np.copyto(told, self._blank)
+        return Feedback(
+            ~self.lanes["ended"],
+            told,
+            self._names,
+            np.zeros(B),
+            np.zeros(shape[1:], dtype=np.bool_),
+            np.zeros(shape[1:]),
+            np.zeros(B, dtype=np.bool_),
+            np.zeros(B, dtype=np.bool_),
+        )
 
     def requests(self) -> Requests:
         """Return what the present users ask; see `World.requests`."""
@@ -335,8 +389,15 @@ class BatchedWorld(ABC):
         places[self.lanes["ended"]] = PAD
         return places
 
-    def appeal_of(self, requests: Requests) -> Floats:
-        """Return `appeal` for requests that this world's present users make: float64 [B, M].
+    def known(self, table: Callable[[], Floats], requests: Requests) -> Floats:
+        """Return the rows of a table of this world's present users that requests belong to.
+
+        Parameters
+        ----------
+        table : callable
+            Returns float64 [B, M] for the present users, `appeal` for example.
+        requests : Requests
+            Some of what the present users ask.
 
         Raises
         ------
@@ -345,7 +406,7 @@ class BatchedWorld(ABC):
         """
         present = self.requests()
         if requests is present:
-            return self.appeal()
+            return table()
         order = np.argsort(present.keys)
         lanes = order[np.searchsorted(present.keys, requests.keys, sorter=order) % len(order)]
         if not np.array_equal(present.keys[lanes], requests.keys):
@@ -353,7 +414,7 @@ class BatchedWorld(ABC):
                 f"{self.name} knows the true rewards of its present users' requests alone; "
                 f"a privileged policy cannot decide for anybody else"
             )
-        return self.appeal()[lanes]
+        return table()[lanes]
 
     def bounds(self) -> dict[str, Policy]:
         """Return the bounds; see `World.bounds`. A world that has an oracle adds it."""
@@ -391,7 +452,7 @@ def _enter(lanes: NDArray[Any], mask: Mask, later: np.uint64) -> None:
 @compiled
 def _advance(
     lanes: NDArray[Any],
-    rewards: NDArray[np.float32],
+    told: NDArray[np.float32],
     horizon: int,
     reward: Floats,
     terminated: Mask,
@@ -404,8 +465,8 @@ def _advance(
             continue
         lane.visit += np.uint64(1)
         lane.clock += 1
-        for k in range(rewards.shape[1]):
-            reward[b] += rewards[b, k]
+        for k in range(told.shape[2]):
+            reward[b] += told[0, b, k]
         lane.total += reward[b]
         truncated[b] = not terminated[b] and np.int64(lane.visit) == horizon
         lane.ended = terminated[b] or truncated[b]

@@ -9,10 +9,18 @@ import numpy as np
 
 import envs
 from envs import WorldEnv, WorldVectorEnv
-from tests.simulators.support import small_logged
+from simulators import world_names
+from tests.simulators.support import single_item, small_logged
 
 IDS: dict[str, dict[str, Any]] = {
-    "recloop/InterestEvolution-v0": {"num_candidates": 6, "slate_size": 3},
+    **{
+        f"recloop/{name}-v0": {
+            "num_candidates": 6,
+            "slate_size": 1 if single_item(name) else 3,
+            "horizon": None if name.startswith("InterestEvolution") else 25,
+        }
+        for name in world_names()
+    },
     "recloop/Logged-v0": {"world": small_logged(), "slate_size": 2, "horizon": 7},
 }
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from agents import Catalogue, Decisions, Outcomes, Requests
 from agents.streams import word
-from simulators import ClickModel, InterestEvolution, LoggedWorld
+from simulators import ClickModel, LoggedWorld, make_world, world_names, world_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,9 +93,22 @@ def small_logged(horizon: int | None = None, slate_size: int | None = None) -> L
     )
 
 
+def small(name: str, **options: Any) -> BatchedWorld:
+    """A registered world with six items and slates of at most three."""
+    size = {"num_candidates": 6, "slate_size": 1 if single_item(name) else 3}
+    return make_world(name, **size | options)
+
+
+def single_item(name: str) -> bool:
+    return bool(world_options(name)["slate_size"] == 1)
+
+
 WORLDS: dict[str, Callable[[], BatchedWorld]] = {
-    "evolution": lambda: InterestEvolution(6, 3),
-    "evolution, cut": lambda: InterestEvolution(7, 2, horizon=9),
+    **{name: partial(small, name) for name in world_names()},
+    "InterestEvolution, cut": lambda: small("InterestEvolution", slate_size=2, horizon=9),
+    "SlateTopK-BoredInf, other modes": lambda: small(
+        "SlateTopK-BoredInf", boredom="loss", influence="scalar", horizon=20
+    ),
     "logged": lambda: small_logged(horizon=5),
     "logged, endless": lambda: small_logged(slate_size=2),
 }

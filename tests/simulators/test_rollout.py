@@ -133,10 +133,10 @@ def test_standings_put_policies_between_the_bounds_on_the_same_users() -> None:
         seeds(300),
         progress=lambda name, done, total: told.add(name),
     )
-    assert list(table) == ["random", "myopic", "mine"]
+    assert list(table) == ["random", "myopic", "oracle", "mine"]
     assert told == set(table)
     assert table["random"].score == Estimate(0.0, 0.0)
-    assert table["myopic"].score == Estimate(1.0, 0.0)
+    assert table["oracle"].score == Estimate(1.0, 0.0)
     mine = table["mine"]
     assert mine.episodes == 300
     assert abs(mine.score.mean) < 4 * mine.score.se

@@ -110,7 +110,8 @@ def test_requests_of_a_user_are_numbered_from_their_key(name: str) -> None:
 def test_facts_fit_together(name: str) -> None:
     for step in played(name, 6, 0, 60):
         outcomes, feedback = step.outcomes, step.feedback
-        assert (outcomes.seen == (outcomes.decisions.slates != PAD)).all()
+        assert not (outcomes.seen & (outcomes.decisions.slates == PAD)).any()
+        assert (outcomes.seen[:, 0] == (outcomes.decisions.slates[:, 0] != PAD)).all()
         assert (outcomes.rewards[~outcomes.seen] == 0).all()
         assert (step.expected >= 0).all()
         assert np.allclose(outcomes.rewards.sum(axis=1), feedback.reward)

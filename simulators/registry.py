@@ -1,0 +1,94 @@
+"""The worlds by their names: one table, which environments, commands and tests are derived from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from inspect import signature
+from typing import TYPE_CHECKING, Any
+
+from simulators.records import WorldError
+from simulators.recsim import InterestEvolution, InterestExploration, LongTermSatisfaction
+from simulators.sardine import PRESETS, Sardine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from simulators.world import BatchedWorld
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A kind of world, and the options that its name stands for."""
+
+    kind: type[BatchedWorld]
+    preset: Mapping[str, Any] = field(default_factory=dict)
+
+
+WORLDS: dict[str, Listed] = {
+    "InterestEvolution": Listed(InterestEvolution),
+    "InterestEvolution-Cascade": Listed(InterestEvolution, {"choice": "cascade"}),
+    "InterestExploration": Listed(InterestExploration),
+    "LongTermSatisfaction": Listed(LongTermSatisfaction),
+    "LongTermSatisfaction-Corrected": Listed(LongTermSatisfaction, {"sensitivity": 0.1}),
+    **{name: Listed(Sardine, preset) for name, preset in PRESETS.items()},
+}
+
+
+def world_names() -> tuple[str, ...]:
+    """Return the names that `make_world` knows."""
+    return tuple(WORLDS)
+
+
+def world_options(name: str) -> dict[str, Any]:
+    """Return the options of a world, and their defaults.
+
+    Raises
+    ------
+    WorldError
+        If there is no world of that name.
+    """
+    listed = _listed(name)
+    return {
+        option: listed.preset.get(option, parameter.default)
+        for option, parameter in signature(listed.kind).parameters.items()
+    }
+
+
+def make_world(name: str, **options: Any) -> BatchedWorld:
+    """Return a world, not reset yet.
+
+    Parameters
+    ----------
+    name : str
+        One of `world_names()`.
+    **options
+        Some of `world_options(name)`; what is not given has its default.
+
+    Raises
+    ------
+    WorldError
+        If there is no such world or option, or an option cannot be.
+    """
+    listed, known = _listed(name), world_options(name)
+    for option in options:
+        if option not in known:
+            hint = _near(option, known)
+            raise WorldError(f"{name} has no option {option!r}: {hint}it has {', '.join(known)}")
+    world = listed.kind(**{**listed.preset, **options})
+    world.name = name
+    return world
+
+
+def _listed(name: str) -> Listed:
+    if name not in WORLDS:
+        hint = _near(name, WORLDS)
+        raise WorldError(f"there is no world {name!r}: {hint}there are {', '.join(WORLDS)}")
+    return WORLDS[name]
+
+
+def _near(given: str, known: Iterable[str]) -> str:
+    """Return a hint at what was perhaps meant."""
+    folded = {name.casefold(): name for name in known}
+    near = get_close_matches(given.casefold(), folded, n=1)
+    return f"did you mean {folded[near[0]]}? " if near else ""
