@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from evaluation.estimators.sequential import SEQUENTIAL_ESTIMATORS
     from evaluation.estimators.slates import SLATE_ESTIMATORS
     from evaluation.gate import Gate, Judgement, promote
+    from evaluation.importers.coba import from_coba
+    from evaluation.importers.obp import from_obp
+    from evaluation.importers.records import Imported, LogFormatError
+    from evaluation.importers.vw import read_dsjson
     from evaluation.intervals.bernstein import bernstein
     from evaluation.intervals.sequences import ConfidenceSequence, Promise, PromiseError
     from evaluation.intervals.watching import watch
@@ -51,7 +55,9 @@ __all__ = [
     "Exposure",
     "FaultyLogError",
     "Gate",
+    "Imported",
     "Judgement",
+    "LogFormatError",
     "ModelError",
     "Promise",
     "PromiseError",
@@ -76,9 +82,12 @@ __all__ = [
     "evaluate",
     "evaluate_slates",
     "forest",
+    "from_coba",
+    "from_obp",
     "metrics",
     "named",
     "promote",
+    "read_dsjson",
     "target_of",
     "watch",
 ]
@@ -100,7 +109,9 @@ _HOME = {
     "Exposure": "ranking.exposure",
     "FaultyLogError": "chunks.checks",
     "Gate": "gate",
+    "Imported": "importers.records",
     "Judgement": "gate",
+    "LogFormatError": "importers.records",
     "ModelError": "reward_models",
     "Promise": "intervals.sequences",
     "PromiseError": "intervals.sequences",
@@ -125,9 +136,12 @@ _HOME = {
     "evaluate": "rounds",
     "evaluate_slates": "slates",
     "forest": "plots",
+    "from_coba": "importers.coba",
+    "from_obp": "importers.obp",
     "metrics": "ranking.lists",
     "named": "estimators.names",
     "promote": "gate",
+    "read_dsjson": "importers.vw",
     "target_of": "targets",
     "watch": "intervals.watching",
 }
