@@ -6,25 +6,24 @@ from typing import TYPE_CHECKING
 
 from streaming.catalogue import CatalogueFold
 from streaming.restore import read_to_end
-from streaming.slates import RefusedError, Slates
+from streaming.slates import Slates
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
     from streaming.catalogue import Refused
-    from streaming.events import Field, RankingEvent
     from streaming.features import Schema
-    from streaming.state import OpenRanking, UserState
-    from streaming.transport.api import Consumer
+    from streaming.transport.api import Consumer, Record
 
 _AT_ONCE = 1000
 
 
 class Shelf:
-    """Reads items, and reads slates against them.
+    """Reads items, and makes slates of them.
 
-    An item that was announced before a ranking shows it is known when the ranking is read: the
-    topic is read to its end before an item is called unknown, once in a batch.
+    What was announced before an event was sent is known when the event is worked, if the topic is
+    read to its end after the event is: clients fetch ahead, and what a topic holds may be under way
+    still.
 
     Parameters
     ----------
@@ -51,42 +50,28 @@ class Shelf:
         self._fold = CatalogueFold(items)
         self.refused: list[Refused] = []
         self.slates = self._renewed()
-        self._read_all()
+        self.look(to_the_end=True)
 
-    def look(self) -> None:
-        """Begin a batch: take over what has come."""
-        self._fresh = False
-        while records := self._consumer.poll(_AT_ONCE, 0.0):
+    def look(self, to_the_end: bool) -> None:
+        """Take over what has come.
+
+        Parameters
+        ----------
+        to_the_end : bool
+            Whether to wait for all that the topic holds by now; otherwise for nothing.
+        """
+        for records in read_to_end(self._consumer) if to_the_end else self._at_hand():
             self.refused += self._fold.apply(records)
-        self._renew()
+        if self.slates.catalogue is not self._fold.catalogue:
+            self.slates = self._renewed()
 
-    def opened(self, event: RankingEvent, user: UserState) -> OpenRanking:
-        """Return a ranking as shown; see `Slates.opened`."""
-        try:
-            return self.slates.opened(event, user)
-        except RefusedError:
-            if self._fresh:
-                raise
-            self._read_all()
-            return self.slates.opened(event, user)
-
-    def context(self, fields: Sequence[Field]) -> bytes:
-        """Return the context that fields make; see `Slates.context`."""
-        return self.slates.context(fields)
+    def _at_hand(self) -> Iterator[list[Record]]:
+        while records := self._consumer.poll(_AT_ONCE, 0.0):
+            yield records
 
     def close(self) -> None:
         """Let go of the connection."""
         self._consumer.close()
-
-    def _read_all(self) -> None:
-        for records in read_to_end(self._consumer):
-            self.refused += self._fold.apply(records)
-        self._renew()
-        self._fresh = True
-
-    def _renew(self) -> None:
-        if self.slates.catalogue is not self._fold.catalogue:
-            self.slates = self._renewed()
 
     def _renewed(self) -> Slates:
         return Slates(self._fold.catalogue, self._users, self._slate_size)

@@ -2,7 +2,7 @@
 
 One batch, in this order; what is written is one transaction with the offsets of what was read:
 
-1.  poll     read some records of `feedback`, and what is new of `items`.
+1.  poll     read some records of `feedback`, then what `items` holds by now.
 2.  decode   what cannot be read becomes a dead letter, with bytes, reason and origin.
 3.  join     duplicates are counted and dropped; rankings meet their interactions; those whose
              window has passed close, and make outcomes.
@@ -206,7 +206,7 @@ class Worker:
         watch = self.stopwatch
         with watch.over("poll"):
             records = self._consumer.poll(self._config.batch_size, timeout)
-            self._shelf.look()
+            self._shelf.look(to_the_end=bool(records))
         self._reached("poll")
         if not records and not self._shelf.refused:
             return 0
@@ -216,7 +216,7 @@ class Worker:
         self._reached("decode")
         with watch.over("join"):
             for event, record in events:
-                self._joins[record.partition].take(event, record, self._shelf)
+                self._joins[record.partition].take(event, record, self._shelf.slates)
             until = self._settled_until()
             batches = [join.settle(until) for join in self._joins]
         self._reached("join")

@@ -21,7 +21,7 @@ from streaming.records import RecordError
 from streaming.restore import RestoreError
 from streaming.rules import Limits
 from streaming.state import PARTITION_KEY
-from streaming.transport.memory import MemoryBus
+from streaming.transport.memory import MemoryBus, MemoryConsumer
 from streaming.transport.partitioner import partition_of
 from streaming.worker import Worker
 from tests.streaming.support import (
@@ -38,9 +38,10 @@ from tests.streaming.support import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from streaming.records import Recommendation
+    from streaming.transport.api import Record
 
 
 @pytest.fixture
@@ -370,6 +371,35 @@ def test_bad_input_becomes_a_dead_letter_and_what_is_around_it_arrives(
     assert report.dead == {kind: 1}
     assert report.events == len(loop.read(loop.topics.feedback))
     assert (report.users, report.rankings, report.interactions) == (2 + 4, 2, 1)
+
+
+class LazyConsumer(MemoryConsumer):
+    """A consumer that, like Kafka's, has nothing at hand until it is waited for."""
+
+    def poll(self, max_records: int, timeout: float) -> list[Record]:
+        at_once = timeout == 0.0 and self.group is None
+        return [] if at_once else super().poll(max_records, timeout)
+
+
+class LazyBus(MemoryBus):
+    """A bus of lazy consumers."""
+
+    def consumer(self, topics: Sequence[str], *, group: str | None = None) -> LazyConsumer:
+        logs = [log for topic in topics for log in self.topic(topic).logs]
+        return LazyConsumer(self, logs, group)
+
+
+def test_what_was_announced_before_an_event_is_known_when_it_is_worked() -> None:
+    loop = Loop(LazyBus())
+    worker = Worker(loop.transport, OrderPolicy, CONFIG)
+    loop.announce("a", "b")
+    loop.send(user("u", "hello", 1000))
+    assert worker.step() == 1
+    assert {slot.id for slot in loop.recommended()["u"].items} == {"a", "b"}
+    loop.announce("a", "b", "c")
+    loop.send(ranking("u", "r", 1001, "c"))
+    assert worker.step() == 1
+    assert loop.letters() == []
 
 
 @pytest.mark.parametrize("spec", ["linucb", "linucb:interactions=true", "lints", "squarecb"])
