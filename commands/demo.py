@@ -98,7 +98,7 @@ def demo(
     """
     begun = time.monotonic()
     folder = _new_folder(out)
-    own = [_exploring(spec, seed) for spec in policy or ()]
+    own = [exploring(spec, seed) for spec in policy or ()]
     log = _fetch()
     world = open_logged(LOG, seed=seed)
     world.save(folder / "world")
@@ -156,14 +156,14 @@ def _fetch() -> Outcomes:
     return load_obd("random", "all")
 
 
-def _exploring(address: str, seed: int) -> str:
+def exploring(address: str, seed: int) -> str:
     """Return a policy's address, with exploration if the policy itself leaves nothing to chance."""
     if Path(address).is_dir() or "+" in address:
         return address
-    from agents import Explore, ScorePolicy
+    from agents import ScorePolicy
 
     policy, _ = open_policy(address, seed)
-    if isinstance(policy, ScorePolicy) and not isinstance(policy, Explore):
+    if isinstance(policy, ScorePolicy) and type(policy).slot is ScorePolicy.slot:
         note(f"{policy.name} leaves nothing to chance, so its log would teach little: {EXPLORE}")
         return address + EXPLORE
     return address

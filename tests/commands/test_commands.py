@@ -60,7 +60,6 @@ def test_every_command_explains_itself(command: Callable[..., Said], name: str) 
     [
         ("simulate --env InterestEvolutoin", "there is no world 'InterestEvolutoin'"),
         ("simulate --env obd:random/kids --steps 2", "'kids'"),
-        ("simulate --env obd:random/women", "--steps"),
         ("simulate --env obd:random/women --steps 2 --candidates 3", "--candidates"),
         ("simulate --env InterestEvolution --policy linubc", "did you mean 'linucb'"),
         ("simulate --env InterestEvolution --policy linucb:alhpa=1", "did you mean 'alpha'"),
