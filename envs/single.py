@@ -40,6 +40,7 @@ class WorldEnv(gymnasium.Env[Observation, Slates]):
         self.action_space = action_space(world)
         self.episode_statistics = episode_statistics
         self._names = [signal.name for signal in world.signals]
+        self._over = True
         self._began = perf_counter()
 
     def reset(
@@ -51,6 +52,7 @@ class WorldEnv(gymnasium.Env[Observation, Slates]):
             self.world.reset(seeds_of([self.np_random_seed if seed is None else seed]))
         else:
             self.world.renew(np.ones(1, dtype=np.bool_))
+        self._over = False
         self._began = perf_counter()
         return self._observe(opening(self.world)), {}
 
@@ -63,12 +65,13 @@ class WorldEnv(gymnasium.Env[Observation, Slates]):
             If the action is no slate, or there is no user. Nothing has happened then.
         """
         slates = self.action_space.read(action)
-        if not len(self.world) or self.world.lanes["ended"][0]:
+        if self._over:
             raise ActionError("there is no user: call reset() before the first step of an episode")
         feedback = self.world.advance(slates)
         terminated, truncated = bool(feedback.terminated[0]), bool(feedback.truncated[0])
+        self._over = terminated or truncated
         info: dict[str, Any] = {}
-        if self.episode_statistics and (terminated or truncated):
+        if self._over and self.episode_statistics:
             lane = self.world.lanes[0]
             info["episode"] = {
                 "r": float(lane["total"]),

@@ -82,9 +82,12 @@ class SlateSpace(MultiDiscrete[np.int64]):
         slates = np.asarray(action)
         if slates.dtype.kind not in "iu":
             raise ActionError(f"a slate is made of integers, not of {slates.dtype}: {action!r}")
-        if slates.shape != self.shape:
+        if slates.shape != self._shape:
             raise ActionError(f"a slate here has the shape {self.shape}, not {slates.shape}")
-        slates = slates.astype(np.int64, copy=False).reshape(-1, self.slate_size)
+        if slates.dtype != np.int64:
+            slates = slates.astype(np.int64)
+        if self.lanes is None:
+            slates = slates[None]
         fault = first_fault(slates, self.num_candidates, False)
         if fault >= 0:
             where = "" if self.lanes is None else f" (environment {fault})"

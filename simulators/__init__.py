@@ -13,6 +13,7 @@ from simulators.fidelity import Bin, Fidelity
 from simulators.impressions import FitError
 from simulators.logged import LoggedWorld
 from simulators.logs import Log, LogError, LogWriter, read_log, write_log
+from simulators.recogym import RecoGym
 from simulators.records import Feedback, Response, Signal, WorldError
 from simulators.recsim import InterestEvolution, InterestExploration, LongTermSatisfaction
 from simulators.registry import make_world, world_names, world_options
@@ -48,6 +49,7 @@ __all__ = [
     "Myopic",
     "Privileged",
     "Recipe",
+    "RecoGym",
     "Response",
     "Sardine",
     "Signal",

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
+from simulators.recogym import RecoGym
 from simulators.records import WorldError
 from simulators.recsim import InterestEvolution, InterestExploration, LongTermSatisfaction
 from simulators.sardine import PRESETS, Sardine
@@ -32,6 +33,8 @@ WORLDS: dict[str, Listed] = {
     "LongTermSatisfaction": Listed(LongTermSatisfaction),
     "LongTermSatisfaction-Corrected": Listed(LongTermSatisfaction, {"sensitivity": 0.1}),
     **{name: Listed(Sardine, preset) for name, preset in PRESETS.items()},
+    "RecoGym": Listed(RecoGym),
+    "RecoGym-Corrected": Listed(RecoGym, {"corrected": True}),
 }
 
 
