@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from evaluation.ranking.exposure import Exposure, diversity
     from evaluation.ranking.lists import Ranked, Segmented, UnknownMetricError, metrics
     from evaluation.ranking.scores import Scores
+    from evaluation.rejection import Replay, replay
     from evaluation.report import Disagreement, Estimate, Report
     from evaluation.reward_models import CrossFitted, ModelError, RewardModel
     from evaluation.rounds import Reader, evaluate
@@ -63,6 +64,7 @@ __all__ = [
     "PromiseError",
     "Ranked",
     "Reader",
+    "Replay",
     "Report",
     "RewardModel",
     "Rounds",
@@ -88,6 +90,7 @@ __all__ = [
     "named",
     "promote",
     "read_dsjson",
+    "replay",
     "target_of",
     "watch",
 ]
@@ -117,6 +120,7 @@ _HOME = {
     "PromiseError": "intervals.sequences",
     "Ranked": "ranking.lists",
     "Reader": "rounds",
+    "Replay": "rejection",
     "Report": "report",
     "RewardModel": "reward_models",
     "Rounds": "chunks.rounds",
@@ -142,6 +146,7 @@ _HOME = {
     "named": "estimators.names",
     "promote": "gate",
     "read_dsjson": "importers.vw",
+    "replay": "rejection",
     "target_of": "targets",
     "watch": "intervals.watching",
 }
