@@ -72,7 +72,7 @@ def test_what_changes_nothing_keeps_the_object() -> None:
         (record(None, announced("a", 1).value), "as key"),
         (record(b"\xff", announced("a", 1).value), "UTF-8"),
         (record(b"b", announced("a", 1).value), "key it alike"),
-        (record(b"a", announced("a", 1e39).value), "float32"),
+        (record(b"a", announced("a", 1e39).value), "no more than"),
         (
             record(
                 b"u",
