@@ -1,6 +1,7 @@
 """Worlds of simulated users: who they are, how they choose, how they change. Rollouts and logs."""
 
 from simulators.bounds import Myopic, Privileged
+from simulators.checks import WorldCheckError, check_world
 from simulators.clicks import ClickModel, Recipe
 from simulators.datasets import (
     DatasetError,
@@ -56,9 +57,11 @@ __all__ = [
     "Standing",
     "Summary",
     "World",
+    "WorldCheckError",
     "WorldError",
     "bts_action_distribution",
     "bts_prior",
+    "check_world",
     "fetch_obd",
     "first_fault",
     "load_obd",

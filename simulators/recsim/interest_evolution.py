@@ -172,7 +172,7 @@ class InterestEvolution(BatchedWorld):
         """Reward per unit of budget that the oracle counts on: a fixed point, by simulation."""
         pace = 1.0
         for _ in range(PACINGS):
-            world = type(self)(self.num_candidates, self.slate_size)
+            world = InterestEvolution(self.num_candidates, self.slate_size)
             world.choice, world._chance = self.choice, self._chance
             oracle = Privileged(world, "oracle", partial(world._worth, pace))
             pace = float(returns(world, oracle, np.arange(PACERS, dtype=np.uint64)).mean()) / BUDGET

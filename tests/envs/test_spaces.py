@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import MultiDiscrete
 from gymnasium.vector.utils import batch_space
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs import ActionError, SlateSpace, ranks_from, slates_from
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @given(
     st.integers(1, 12), st.data(), st.integers(0, 2**32), st.one_of(st.none(), st.integers(1, 5))
 )
+@settings(deadline=None)  # the first example compiles
 def test_samples_are_slates(m: int, data: st.DataObject, seed: int, lanes: int | None) -> None:
     k = data.draw(st.integers(1, m))
     space = SlateSpace(m, k, lanes, seed=seed)
