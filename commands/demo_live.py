@@ -81,8 +81,7 @@ def go_live(
     config = describe(like=address, partitions=PARTITIONS, slate_size=world.slate_size, seed=seed)
     with EmbeddedBroker() as broker:
         note(f"broker at {broker.bootstrap_servers}")
-        transport = reach(broker.bootstrap_servers, None, CLIENT)
-        try:
+        with reach(broker.bootstrap_servers, None, CLIENT) as transport:
             with _serving(broker.bootstrap_servers, address, world, spec, weights, folder, seed):
                 with progress("telling the real log again") as advance:
                     told = replay_log(transport, log, config, progress=advance)
@@ -99,8 +98,6 @@ def go_live(
                     )
             with activity("exporting outcomes"):
                 exported = export_log(transport, config, folder / "outcomes")
-        finally:
-            transport.close()
     served = json.loads((folder / "serve.json").read_text())
     bounds = world.bounds()
     random, myopic = (_curve(world, bounds[name], lanes, steps) for name in ("random", "myopic"))

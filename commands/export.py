@@ -53,12 +53,9 @@ def export(
         partitions=partitions,
         seed=seed,
     )
-    transport = reach(bootstrap_servers, properties, client)
-    try:
-        with activity("reading outcomes"):
-            done = export_log(transport, config, out)
-    finally:
-        transport.close()
+    where = reach(bootstrap_servers, properties, client)
+    with where as transport, activity("reading outcomes"):
+        done = export_log(transport, config, out)
     if as_json:
         emit({"out": str(out), "seed": seed, "rows": done.rows, "left_out": dict(done.left_out)})
         return

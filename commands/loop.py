@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -83,12 +83,14 @@ def stopping() -> Iterator[threading.Event]:
             signal.signal(kind, handler)
 
 
-def reach(servers: str, properties: Path | None, client: str) -> Transport:
-    """Return the transport to a Kafka cluster."""
+@contextmanager
+def reach(servers: str, properties: Path | None, client: str) -> Iterator[Transport]:
+    """Yield the transport to a Kafka cluster, and close it afterwards."""
     from streaming.transport import ClientProperties, connect
 
     given = None if properties is None else ClientProperties.read(properties)
-    return connect(servers, given, client=client)
+    with closing(connect(servers, given, client=client)) as transport:
+        yield transport
 
 
 def describe(

@@ -60,7 +60,9 @@ def serve(
     slate_size: SlateSize = SLATE_SIZE,
     window: Window = WINDOW,
     lateness: Lateness = LATENESS,
-    ttl: Annotated[int, typer.Option(help="How long a recommendation holds, in seconds.")] = 86400,
+    ttl: Annotated[
+        int, typer.Option(help="How long a recommendation holds, in seconds of event time.", min=1)
+    ] = 86400,
     reward: Annotated[
         list[str] | None,
         typer.Option(help="What an interaction is worth: click=1. Give it once per type."),
@@ -93,16 +95,13 @@ def serve(
     open_policy(policy, seed, weights)  # what is wrong with it is said before the loop is touched
     from streaming import Worker
 
-    transport = reach(bootstrap_servers, properties, client)
-    try:
+    with reach(bootstrap_servers, properties, client) as transport:
         note("restoring what earlier workers left")  # Ctrl-C breaks this off: nothing is begun yet
         worker = Worker(transport, lambda: open_policy(policy, seed, weights)[0], config)
         with stopping() as stop:
             note(f"serving {worker.learner.policy.name} at {bootstrap_servers}; Ctrl-C stops it")
             seconds = _work(worker, stop)
         document = _document(worker) | {"policy": policy, "seed": seed, "uptime": seconds}
-    finally:
-        transport.close()
     if as_json:
         emit(document)
     else:

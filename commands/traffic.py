@@ -82,15 +82,12 @@ def traffic(
         lateness=lateness,
         seed=seed,
     )
-    transport = reach(bootstrap_servers, properties, client)
-    try:
+    with reach(bootstrap_servers, properties, client) as transport:
         if log is not None:
             document = _tell(transport, log, config)
         else:
             faults = Faults(duplicate, lost, poison, shuffle, seed)
             document = _simulate(transport, world, config, users, steps, faults, seed)
-    finally:
-        transport.close()
     if as_json:
         emit(document | {"seed": seed})
     else:
