@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import commands.demo
+import commands.demo_live
 from commands.sources import open_logged
 from simulators import Log, LoggedWorld, load_obd
 
@@ -63,6 +64,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         "open_logged": fitted,
     }.items():
         monkeypatch.setattr(commands.demo, name, value)
+    monkeypatch.setattr(commands.demo_live, "POISON", 0.1)
 
 
 def without_timings(figures: dict[str, Any]) -> dict[str, Any]:
@@ -99,7 +101,7 @@ def test_the_demo_leaves_what_it_promises_and_two_runs_give_the_same_figures(
     rewards = np.concatenate([batch.rewards for batch in shown])
     assert rewards.mean() == pytest.approx(live["click_rate"])
     assert live["name"] == "epsilon-greedy"
-    assert live["dead_letters"] == {"contract": live["events_sent"].get("poison", 0)}
+    assert live["dead_letters"] == {"contract": live["events_sent"]["poison"]}
     assert live["duplicates"] == live["events_sent"]["duplicates"]
 
     policies = sorted(place.name for place in (folder / "policies").iterdir())
