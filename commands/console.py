@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -34,7 +35,10 @@ err = Console(stderr=True, highlight=False)
 def progress(title: str) -> Iterator[Callable[[int, int | None], None]]:
     """Show a bar while the body runs; the body calls what it is given with (done, of how many)."""
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
-    with Progress(*columns, TimeRemainingColumn(), console=err, transient=True) as bar:
+    shown = err.is_terminal  # a file or a pipe is told nothing that will be wiped away
+    with Progress(
+        *columns, TimeRemainingColumn(), console=err, transient=True, disable=not shown
+    ) as bar:
         task = bar.add_task(title, total=None)
 
         def advance(done: int, total: int | None = None) -> None:
@@ -46,6 +50,9 @@ def progress(title: str) -> Iterator[Callable[[int, int | None], None]]:
 @contextmanager
 def activity(title: str) -> Iterator[Callable[[str], None]]:
     """Show that something goes on without an end in sight; the body may change what is said."""
+    if not err.is_terminal:
+        yield lambda _: None
+        return
     with err.status(title) as status:
         yield status.update
 
@@ -62,7 +69,14 @@ def emit(document: dict[str, Any]) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table on standard output, the first column on the left, the others on the right."""
-    grid = Table(title=title, title_justify="left", title_style="bold")
+    grid = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.HORIZONTALS,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     for i, column in enumerate(columns):
         grid.add_column(column, justify="left" if i == 0 else "right")
     for row in rows:

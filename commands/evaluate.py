@@ -54,6 +54,7 @@ def evaluate(
     chosen = estimators or (ESTIMATORS if log.slots == 1 else SLATE_ESTIMATORS)
     names = [name.strip() for name in chosen.split(",")]
     policies = {address: open_policy(address, seed)[0] for address in policy}
+    _warn_of_untrained(policies)
     reports = {
         address: report_on(built, log, names, replicates=replicates, seed=seed)
         for address, built in policies.items()
@@ -143,19 +144,31 @@ def report_on(
 
 def show(title: str, reports: dict[str, Report]) -> None:
     """Print the reports as one table, and the reasons of the verdicts below it."""
-    rows = [
-        (
-            spec,
-            estimate.estimator,
-            figure(estimate.value),
-            f"{figure(estimate.low)} to {figure(estimate.high)}",
-            f"{estimate.diagnostics.effective_size:,.0f}",
-            str(estimate.verdict.trust),
-        )
-        for spec, report in reports.items()
-        for estimate in report.estimates
-    ]
-    table(title, ["policy", "estimator", "value", "95 % interval", "eff. rounds", "verdict"], rows)
+    rows: list[tuple[str, str, str, str, str]] = []
+    for spec, report in reports.items():
+        rows.append((spec, "", "", "", ""))
+        rows += [
+            (
+                f"  {estimate.estimator}",
+                figure(estimate.value),
+                f"{figure(estimate.low)} to {figure(estimate.high)}",
+                f"{estimate.diagnostics.effective_size:,.0f}",
+                str(estimate.verdict.trust),
+            )
+            for estimate in report.estimates
+        ]
+    table(title, ["policy", "value", "95 % interval", "rounds", "verdict"], rows)
+    say("rounds: how many of the policy's own the log says as much as (effective sample size)")
     for spec, report in reports.items():
         reasons = dict.fromkeys(r for e in report.estimates for r in e.verdict.reasons)
-        say(f"{spec}: {'; '.join(reasons)}; {report.agreement}.")
+        say(f"\n{spec}: {'; '.join(reasons)}; {report.agreement}.")
+
+
+def _warn_of_untrained(policies: dict[str, Policy]) -> None:
+    """Tell if a policy that learns was given as new: what it will have learned may differ."""
+    for address, policy in policies.items():
+        if getattr(policy, "version", 1) == 0 and policy.name != "uniform":
+            note(
+                f"{address} has learned nothing yet and is evaluated as it is; to evaluate what it "
+                "learns, `train` it and give the folder"
+            )

@@ -8,7 +8,7 @@ import typer
 
 from agents.api import RecloopError
 from commands.console import Json, Seed, emit, figure, progress, table
-from commands.sources import POLICY_HELP, WORLD_HELP, open_policy, open_world, seeds
+from commands.sources import POLICY_HELP, WORLD_HELP, is_named, open_policy, open_world, seeds
 from commands.train import Candidates, Slate
 
 
@@ -19,7 +19,10 @@ def simulate(
     ] = None,
     users: Annotated[int, typer.Option(help="How many users each policy serves.", min=2)] = 1000,
     steps: Annotated[
-        int | None, typer.Option(help="Requests that a user makes at most.", min=1)
+        int | None,
+        typer.Option(
+            help="Requests that a user makes at most; until they leave if not given.", min=1
+        ),
     ] = None,
     candidates: Candidates = None,
     slate_size: Slate = None,
@@ -33,10 +36,12 @@ def simulate(
     """
     from simulators import standings
 
+    policies = {address: open_policy(address, seed)[0] for address in policy or ()}
+    if steps is None and not is_named(env):
+        raise RecloopError(f"nobody ever leaves {env}: say for how many --steps to play")
     world = open_world(env, seed=seed, candidates=candidates, slate_size=slate_size, horizon=steps)
     if world.endless:
         raise RecloopError(f"nobody ever leaves {env}: say for how many --steps to play")
-    policies = {address: open_policy(address, seed)[0] for address in policy or ()}
     with progress("simulating") as advance:
         found = standings(
             world,
