@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from evaluation.accumulate import Accumulator
     from evaluation.chunks.checks import FaultyLogError
+    from evaluation.chunks.episodes import Episodes
     from evaluation.chunks.rounds import Rounds
     from evaluation.chunks.slates import Chances, Slates
     from evaluation.chunks.trajectories import EpisodeError, Steps
     from evaluation.estimators.names import NAMES, UnknownEstimatorError, named
     from evaluation.estimators.sequential import SEQUENTIAL_ESTIMATORS
     from evaluation.estimators.slates import SLATE_ESTIMATORS
+    from evaluation.fitted_q import FittedQ, FittedQError
     from evaluation.gate import Gate, Judgement, promote
     from evaluation.importers.coba import from_coba
+    from evaluation.importers.episodes import from_minari, from_transitions
     from evaluation.importers.obp import from_obp
     from evaluation.importers.records import Imported, LogFormatError
     from evaluation.importers.vw import read_dsjson
@@ -52,9 +55,12 @@ __all__ = [
     "Disagreement",
     "Distribution",
     "EpisodeError",
+    "Episodes",
     "Estimate",
     "Exposure",
     "FaultyLogError",
+    "FittedQ",
+    "FittedQError",
     "Gate",
     "Imported",
     "Judgement",
@@ -85,7 +91,9 @@ __all__ = [
     "evaluate_slates",
     "forest",
     "from_coba",
+    "from_minari",
     "from_obp",
+    "from_transitions",
     "metrics",
     "named",
     "promote",
@@ -108,9 +116,12 @@ _HOME = {
     "Disagreement": "report",
     "Distribution": "targets",
     "EpisodeError": "chunks.trajectories",
+    "Episodes": "chunks.episodes",
     "Estimate": "report",
     "Exposure": "ranking.exposure",
     "FaultyLogError": "chunks.checks",
+    "FittedQ": "fitted_q",
+    "FittedQError": "fitted_q",
     "Gate": "gate",
     "Imported": "importers.records",
     "Judgement": "gate",
@@ -141,7 +152,9 @@ _HOME = {
     "evaluate_slates": "slates",
     "forest": "plots",
     "from_coba": "importers.coba",
+    "from_minari": "importers.episodes",
     "from_obp": "importers.obp",
+    "from_transitions": "importers.episodes",
     "metrics": "ranking.lists",
     "named": "estimators.names",
     "promote": "gate",
