@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from evaluation.intervals.watching import watch
     from evaluation.passes import SlateError
     from evaluation.plots import forest
+    from evaluation.progressive import Progressive
     from evaluation.ranking.exposure import Exposure, diversity
     from evaluation.ranking.lists import Ranked, Segmented, UnknownMetricError, metrics
     from evaluation.ranking.scores import Scores
@@ -66,6 +67,7 @@ __all__ = [
     "Judgement",
     "LogFormatError",
     "ModelError",
+    "Progressive",
     "Promise",
     "PromiseError",
     "Ranked",
@@ -127,6 +129,7 @@ _HOME = {
     "Judgement": "gate",
     "LogFormatError": "importers.records",
     "ModelError": "reward_models",
+    "Progressive": "progressive",
     "Promise": "intervals.sequences",
     "PromiseError": "intervals.sequences",
     "Ranked": "ranking.lists",

@@ -20,7 +20,7 @@ from evaluation.estimators.names import named
 from evaluation.estimators.single import INCUMBENT, Seen, SeenWeight
 from evaluation.estimators.weights import Importance
 from evaluation.intervals.watching import watch
-from evaluation.passes import Progress, fit_model
+from evaluation.passes import Progress, fit_model, in_order
 from evaluation.reward_models import Learner, RewardModel, Unit
 from evaluation.rounds import Reader
 from evaluation.support import Support
@@ -248,6 +248,7 @@ def promote(
     """
     model = None
     if method == "DR":
+        reward_model, log = in_order(reward_model, log)
         model = fit_model(reward_model, log, slots=1, unit=unit, seed=seed, progress=progress)
     gate = Gate(
         candidate,

@@ -41,6 +41,7 @@ def fit_model(
     Parameters
     ----------
     given : RewardModel or scikit-learn learner, optional
+        See `in_order` for those of River.
     chunks : iterable of Outcomes
     slots : int, optional
         How long the slates must be.
@@ -63,6 +64,22 @@ def fit_model(
         )
     model = CrossFitted(given, unit=unit, seed=seed)
     return model.fit(_checked(chunks, slots, progress), weigh)
+
+
+def in_order(
+    given: RewardModel | Learner, chunks: Iterable[Outcomes]
+) -> tuple[RewardModel | Learner, Iterable[Outcomes]]:
+    """Return the model, and the chunks as they have to be gone through once for it to predict.
+
+    A River model is made `Progressive`: it learns from what has been gone through.
+    """
+    if hasattr(given, "learn_one"):
+        from evaluation.progressive import Progressive  # River is slow to import
+
+        given = Progressive(given)
+    if hasattr(given, "through"):
+        return given, given.through(chunks)
+    return given, chunks
 
 
 def require_slots(outcomes: Outcomes, slots: int) -> None:

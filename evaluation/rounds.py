@@ -14,7 +14,7 @@ from evaluation.chunks.checks import Bounds
 from evaluation.chunks.rounds import Rounds
 from evaluation.estimators.names import named
 from evaluation.estimators.single import CLUSTERS, ROBUST
-from evaluation.passes import Progress, fit_model, require_slots
+from evaluation.passes import Progress, fit_model, in_order, require_slots
 from evaluation.report import Report, report
 from evaluation.reward_models import Learner, RewardModel, Unit, is_ready, keys_by
 from evaluation.support import Support
@@ -52,9 +52,10 @@ def evaluate(
         to be fitted first, so that then it must be a list or another thing that can be.
     estimators : sequence of str or Estimator
         By name, see `estimators.names`.
-    reward_model : RewardModel or scikit-learn learner, optional
+    reward_model : RewardModel, scikit-learn learner or River model, optional
         What DM and DR predict rewards with. A learner is cross-fitted (see `CrossFitted`), the
-        default one if there is none; a `RewardModel` is taken as it is.
+        default one if there is none; a River model predicts each round before it learns from it
+        (see `Progressive`), in one pass; a `RewardModel` is taken as it is.
     clusters : Clusters, optional
         What MIPS and OffCEM weigh in place of items.
     unit : "request" or "user"
@@ -81,6 +82,8 @@ def evaluate(
         wanted += named([estimator]) if isinstance(estimator, str) else [estimator]
     target = target_of(policy)
     reader = Reader(target, unit, clusters=clusters, bounds=bounds)
+    if any(estimator.modelled for estimator in wanted):
+        reward_model, chunks = in_order(reward_model, chunks)
     fit = partial(fit_model, reward_model, chunks, slots=1, unit=unit, seed=seed, progress=progress)
     if any(estimator.modelled for estimator in wanted):
         reader = replace(reader, model=fit())

@@ -14,7 +14,7 @@ from evaluation.chunks.checks import Bounds
 from evaluation.chunks.slates import Chances, Slates
 from evaluation.estimators.names import UnknownEstimatorError
 from evaluation.estimators.slates import SLATE_ESTIMATORS
-from evaluation.passes import Progress, fit_model, require_slots
+from evaluation.passes import Progress, fit_model, in_order, require_slots
 from evaluation.prospects import in_slots, next_slot
 from evaluation.report import Report, report
 from evaluation.reward_models import Learner, RewardModel, Unit, keys_by
@@ -69,6 +69,7 @@ def evaluate_slates(
     wanted = [_factory(estimator) for estimator in estimators]
     reader = SlateReader(policy, unit, None, logging, examination, seed)
     if any(make(1).modelled for make in wanted):
+        reward_model, chunks = in_order(reward_model, chunks)
         model = fit_model(reward_model, chunks, unit=unit, seed=seed, progress=progress)
         reader = replace(reader, model=model)
     accumulator: Accumulator[Slates] | None = None
