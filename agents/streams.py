@@ -96,7 +96,11 @@ def normals(seed: int, keys: Keys, count: int, *, purpose: int = 0) -> Floats:
 def derive(keys: Keys, ordinals: Keys) -> Keys:
     """Return a key for the n-th thing of every key, uint64 [B]: a user's n-th request, say."""
     out = np.empty(len(keys), dtype=np.uint64)
-    _derive(np.ascontiguousarray(keys, dtype=np.uint64), np.ascontiguousarray(ordinals, dtype=np.uint64), out)
+    _derive(
+        np.ascontiguousarray(keys, dtype=np.uint64),
+        np.ascontiguousarray(ordinals, dtype=np.uint64),
+        out,
+    )
     return out
 
 
