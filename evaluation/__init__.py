@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from evaluation.report import Disagreement, Estimate, Report
     from evaluation.reward_models import CrossFitted, ModelError, RewardModel
     from evaluation.rounds import Reader, evaluate
+    from evaluation.shards import ShardError, evaluate_shards
     from evaluation.slates import SlateReader, evaluate_slates
     from evaluation.targets import Clusters, Distribution, Target, target_of
     from evaluation.verdict import Diagnostics, Trust, Verdict
@@ -78,6 +79,7 @@ __all__ = [
     "Rounds",
     "Scores",
     "Segmented",
+    "ShardError",
     "SlateError",
     "SlateReader",
     "Slates",
@@ -90,6 +92,7 @@ __all__ = [
     "bernstein",
     "diversity",
     "evaluate",
+    "evaluate_shards",
     "evaluate_slates",
     "forest",
     "from_coba",
@@ -140,6 +143,7 @@ _HOME = {
     "Rounds": "chunks.rounds",
     "Scores": "ranking.scores",
     "Segmented": "ranking.lists",
+    "ShardError": "shards",
     "SlateError": "passes",
     "SlateReader": "slates",
     "Slates": "chunks.slates",
@@ -152,6 +156,7 @@ _HOME = {
     "bernstein": "intervals.bernstein",
     "diversity": "ranking.exposure",
     "evaluate": "rounds",
+    "evaluate_shards": "shards",
     "evaluate_slates": "slates",
     "forest": "plots",
     "from_coba": "importers.coba",

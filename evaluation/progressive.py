@@ -4,8 +4,8 @@ Cross-fitting reads a log twice. A model that only ever predicts what it has not
 needs to read it once, so it goes with a log that still flows, and DR with it is as unbiased: what
 the model says of a round hangs on earlier rounds alone (Blum, Kalai & Langford 1999, "Beating the
 hold-out"). The price is that the log's order matters, and that the first rounds are predicted by a
-model that knows nothing, which DR makes up for and DM does not. River predicts rows one by one, some ten thousand per second: with many
-candidates a round, cross-fitting is faster.
+model that knows nothing, which DR makes up for and DM does not. River predicts rows one by one, so
+that with many candidates a round cross-fitting is faster.
 """
 
 from __future__ import annotations

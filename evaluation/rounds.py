@@ -77,11 +77,44 @@ def evaluate(
     SlateError
         If slates have more than one slot.
     """
+    plan, chunks = planned(
+        policy,
+        chunks,
+        estimators=estimators,
+        reward_model=reward_model,
+        clusters=clusters,
+        unit=unit,
+        seed=seed,
+        replicates=replicates,
+        level=level,
+        bounds=bounds,
+        progress=progress,
+    )
+    return plan.over(chunks, progress).report()
+
+
+def planned(
+    policy: Policy | Target,
+    chunks: Iterable[Outcomes],
+    *,
+    estimators: Sequence[str | Readable[Rounds]],
+    reward_model: RewardModel | Learner,
+    clusters: Clusters | None,
+    unit: Unit,
+    seed: int,
+    replicates: int,
+    level: float,
+    bounds: Bounds | None,
+    progress: Progress | None,
+) -> tuple[Plan, Iterable[Outcomes]]:
+    """Return how an evaluation is done, its models fitted, and the chunks to do it on.
+
+    See `evaluate` for the parameters.
+    """
     wanted: list[Readable[Rounds]] = []
     for estimator in estimators:
         wanted += named([estimator]) if isinstance(estimator, str) else [estimator]
-    target = target_of(policy)
-    reader = Reader(target, unit, clusters=clusters, bounds=bounds)
+    reader = Reader(target_of(policy), unit, clusters=clusters, bounds=bounds)
     if any(estimator.modelled for estimator in wanted):
         reward_model, chunks = in_order(reward_model, chunks)
     fit = partial(fit_model, reward_model, chunks, slots=1, unit=unit, seed=seed, progress=progress)
@@ -89,17 +122,64 @@ def evaluate(
         reader = replace(reader, model=fit())
     if any(estimator.name == "MRDR" for estimator in wanted) and not is_ready(reward_model):
         reader = replace(reader, robust=fit(weigh=reader.robustly))
-    accumulator = Accumulator(wanted, seed=seed, replicates=replicates, level=level, bounds=bounds)
-    support = Support()
-    for outcomes in chunks:
-        chances = target.chances(outcomes.requests)
-        rounds = reader.read(outcomes, chances)
-        accumulator.add(rounds)
-        weights = rounds.target / rounds.logged
-        support.add(outcomes.requests, outcomes.decisions.slates, chances, weights)
-        if progress:
-            progress(f"evaluate {target.name}", len(outcomes))
-    return report(target.name, accumulator.results(support))
+    return Plan(reader, tuple(wanted), seed, replicates, level), chunks
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How an evaluation is done, once models are fitted: the same for all parts of a log.
+
+    Parameters
+    ----------
+    reader : Reader
+    estimators : tuple of Estimator
+    seed, replicates, level
+        See `Accumulator`.
+    """
+
+    reader: Reader
+    estimators: tuple[Readable[Rounds], ...]
+    seed: int
+    replicates: int
+    level: float
+
+    def over(self, chunks: Iterable[Outcomes], progress: Progress | None = None) -> Summed:
+        """Return what a log, or a part of it, sums to."""
+        accumulator = Accumulator(
+            self.estimators,
+            seed=self.seed,
+            replicates=self.replicates,
+            level=self.level,
+            bounds=self.reader.bounds,
+        )
+        target, support = self.reader.target, Support()
+        for outcomes in chunks:
+            chances = target.chances(outcomes.requests)
+            rounds = self.reader.read(outcomes, chances)
+            accumulator.add(rounds)
+            weights = rounds.target / rounds.logged
+            support.add(outcomes.requests, outcomes.decisions.slates, chances, weights)
+            if progress:
+                progress(f"evaluate {target.name}", len(outcomes))
+        return Summed(target.name, accumulator, support)
+
+
+@dataclass(frozen=True, slots=True)
+class Summed:
+    """What a part of a log sums to; the sums of parts can be merged."""
+
+    policy: str
+    accumulator: Accumulator[Rounds]
+    support: Support
+
+    def merge(self, other: Summed) -> None:
+        """Take in what another part sums to."""
+        self.accumulator.merge(other.accumulator)
+        self.support.merge(other.support)
+
+    def report(self) -> Report:
+        """Return what it says of the policy."""
+        return report(self.policy, self.accumulator.results(self.support))
 
 
 @dataclass(frozen=True, slots=True)
