@@ -16,6 +16,8 @@ from simulators import BatchedWorld
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from simulators import Feedback
+
 
 class WorldEnv(gymnasium.Env[Observation, Slates]):
     """One lane of a world. An episode is a user's stay, an action is a slate.
@@ -41,6 +43,7 @@ class WorldEnv(gymnasium.Env[Observation, Slates]):
         self.episode_statistics = episode_statistics
         self._names = [signal.name for signal in world.signals]
         self._over = True
+        self._feedback: Feedback | None = None
         self._began = perf_counter()
 
     def reset(
@@ -67,7 +70,7 @@ class WorldEnv(gymnasium.Env[Observation, Slates]):
         slates = self.action_space.read(action)
         if self._over:
             raise ActionError("there is no user: call reset() before the first step of an episode")
-        feedback = self.world.advance(slates)
+        feedback = self._feedback = self.world.advance(slates, self._feedback)
         terminated, truncated = bool(feedback.terminated[0]), bool(feedback.truncated[0])
         self._over = terminated or truncated
         info: dict[str, Any] = {}
@@ -83,8 +86,10 @@ class WorldEnv(gymnasium.Env[Observation, Slates]):
 
     def _observe(self, told: NDArray[np.float32]) -> Observation:
         """Return what `envs.coat.observe` does of the only user, without the detour."""
-        seen: Observation = {"user": self.world.context()[0]}
+        seen: Observation = dict(zip(self._names, told[:, 0], strict=True))
         if self.world.catalogue is None:
-            seen["documents"] = self.world.documents()[0]
-        seen.update(zip(self._names, told[:, 0], strict=True))
+            context, documents = self.world.scene()
+            seen["user"], seen["documents"] = context[0], documents[0]
+        else:
+            seen["user"] = self.world.context()[0]
         return seen

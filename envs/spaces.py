@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from agents.api import Rows
 
 
+_INT64 = np.dtype(np.int64)
+
+
 class ActionError(WorldError):
     """An action that is no slate. The environment is as it was before."""
 
@@ -84,8 +87,8 @@ class SlateSpace(MultiDiscrete[np.int64]):
             raise ActionError(f"a slate is made of integers, not of {slates.dtype}: {action!r}")
         if slates.shape != self._shape:
             raise ActionError(f"a slate here has the shape {self.shape}, not {slates.shape}")
-        if slates.dtype != np.int64:
-            slates = slates.astype(np.int64)
+        if slates.dtype != _INT64:
+            slates = slates.astype(_INT64)
         if self.lanes is None:
             slates = slates[None]
         fault = first_fault(slates, self.num_candidates, False)

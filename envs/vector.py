@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from agents.jit import compiled
 from envs.coat import (
     Floats,
     Mask,
@@ -23,6 +24,9 @@ from envs.coat import (
 )
 from envs.spaces import ActionError, SlateSpace
 from simulators import BatchedWorld, WorldError
+
+if TYPE_CHECKING:
+    from agents.api import Rows
 
 Step = tuple[Observation, Floats, Mask, Mask, dict[str, Any]]
 
@@ -70,6 +74,7 @@ class WorldVectorEnv(VectorEnv[Observation, Slates, NDArray[Any]]):
         self.single_action_space = action_space(world)
         self.action_space = SlateSpace(world.num_candidates, world.slate_size, num_envs)
         self._ended: Mask = np.zeros(num_envs, dtype=np.bool_)
+        self._waiting = False
         self._began: Floats = np.zeros(num_envs)
 
     def reset(
@@ -108,6 +113,7 @@ class WorldVectorEnv(VectorEnv[Observation, Slates, NDArray[Any]]):
             self.world.renew(mask & fresh, keys)
             self.world.renew(mask & ~fresh)
         self._ended[mask] = False
+        self._waiting = bool(self._ended.any())
         self._began[mask] = perf_counter()
         return observe(self.world, opening(self.world)), {}
 
@@ -123,41 +129,40 @@ class WorldVectorEnv(VectorEnv[Observation, Slates, NDArray[Any]]):
         slates = self.action_space.read(actions)
         if not len(self.world):
             raise ActionError("there are no users: call reset() before the first step")
-        if self.mode is AutoresetMode.DISABLED and self._ended.any():
+        if self.mode is AutoresetMode.DISABLED and self._waiting:
             waiting = np.flatnonzero(self._ended).tolist()
             raise ActionError(f"environments {waiting} have ended: reset them before the next step")
         feedback = self.world.advance(slates)
         ended = feedback.terminated | feedback.truncated
         told = feedback.told[1:]
+        some = bool(ended.any())
         infos: dict[str, Any] = {}
-        if ended.any() and self.episode_statistics:
-            infos |= self._statistics(ended)
+        if some and self.episode_statistics:
+            infos = self._statistics(ended)
         if self.mode is AutoresetMode.SAME_STEP:
-            if ended.any():
+            if some:
                 infos = self._final(ended, told, infos)
                 self._renew(ended, told)
         else:
-            if self.mode is AutoresetMode.NEXT_STEP and self._ended.any():
+            if self.mode is AutoresetMode.NEXT_STEP and self._waiting:
                 self._renew(self._ended, told)
-            self._ended = ended
+            self._ended, self._waiting = ended, some
         seen = observe(self.world, told)
         return seen, feedback.reward, feedback.terminated, feedback.truncated, infos
 
     def _renew(self, mask: Mask, told: NDArray[np.float32]) -> None:
         self.world.renew(mask)
         self.world.open(told, mask)
-        self._began[mask] = perf_counter()
+        np.putmask(self._began, mask, perf_counter())
 
     def _statistics(self, ended: Mask) -> dict[str, Any]:
         """Return the infos that Gymnasium would gather from single environments."""
-        lanes = self.world.lanes
-        episode: dict[str, NDArray[Any]] = {
-            "r": np.where(ended, lanes["total"], 0.0),
-            "l": np.where(ended, lanes["visit"], 0).astype(np.int64),
-            "t": np.where(ended, perf_counter() - self._began, 0.0),
-        }
-        masks = {f"_{name}": ended.copy() for name in episode}
-        return {"episode": episode | masks, "_episode": ended.copy()}
+        r, t = np.zeros(self.num_envs), np.zeros(self.num_envs)
+        length = np.zeros(self.num_envs, dtype=np.int64)
+        _episodes(self.world.lanes, ended, perf_counter() - self._began, r, length, t)
+        told = ended.copy()
+        episode = {"r": r, "l": length, "t": t, "_r": told, "_l": told, "_t": told}
+        return {"episode": episode, "_episode": told}
 
     def _final(
         self, ended: Mask, told: NDArray[np.float32], infos: dict[str, Any]
@@ -190,3 +195,13 @@ class WorldVectorEnv(VectorEnv[Observation, Slates, NDArray[Any]]):
         if len(seed) != self.num_envs:
             raise WorldError(f"{len(seed)} seeds for {self.num_envs} environments")
         return list(seed)
+
+
+@compiled
+def _episodes(
+    lanes: NDArray[Any], ended: Mask, took: Floats, r: Floats, length: Rows, t: Floats
+) -> None:
+    """Write return, length and seconds of the episodes that have ended."""
+    for b in range(len(ended)):
+        if ended[b]:
+            r[b], length[b], t[b] = lanes[b].total, np.int64(lanes[b].visit), took[b]

@@ -148,6 +148,10 @@ class InterestEvolution(BatchedWorld):
     def _show(self, documents: NDArray[np.float32]) -> None:
         _show(self.topics, documents)
 
+    def _scene(self, context: NDArray[np.float32], documents: NDArray[np.float32]) -> None:
+        _scene(self.lanes, self.users, self.topics, self._offered, context, documents)
+        self._offered = True
+
     def appeal(self) -> Floats:
         """Return how long each document would be watched on average, were it shown alone."""
         self.prepare()
@@ -216,6 +220,21 @@ def _show(topics: Rows, documents: NDArray[np.float32]) -> None:
             for c in range(TOPICS):
                 documents[b, j, c] = 0.0
             documents[b, j, topics[b, j]] = 1.0
+
+
+@compiled
+def _scene(
+    lanes: NDArray[Any],
+    users: NDArray[Any],
+    topics: Rows,
+    offered: bool,
+    context: NDArray[np.float32],
+    documents: NDArray[np.float32],
+) -> None:
+    if not offered:
+        _offer(lanes, topics)
+    _look(users, context)
+    _show(topics, documents)
 
 
 @compiled

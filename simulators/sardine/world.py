@@ -35,7 +35,7 @@ from agents.streams import stream, uniform
 from simulators.bounds import Privileged
 from simulators.records import ANSWER, BIRTH, Feedback, Signal, WorldError
 from simulators.sardine.embeddings import catalogue_of, draw_embeddings
-from simulators.world import BatchedWorld
+from simulators.world import BatchedWorld, copy_lanes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -189,7 +189,7 @@ class Sardine(BatchedWorld):
 
     def open(self, told: NDArray[np.float32], mask: Mask) -> None:
         """Write the slate that users were shown at first, and what they clicked of it."""
-        told[:, mask] = self.opened[:, mask]
+        copy_lanes(self.opened, mask, told)
 
     def _offer(self) -> None:
         """Offer all items, always."""
