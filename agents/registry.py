@@ -172,7 +172,7 @@ class Spec:
             text, option, value = wrapped.groups()
             explore[option] = _number(option, value)
         policy, _, rest = text.partition(":")
-        own = re.fullmatch(r"((?:.*\.py|[^:=,]+):[A-Za-z_]\w*)(?::(.*))?", text)
+        own = re.fullmatch(r"((?:.*?\.py|[^:=,]+):[A-Za-z_]\w*)(?::(.*))?", text)
         if own and policy not in names():
             policy, rest = own.group(1), own.group(2) or ""
         return cls(policy, _options(rest, text), explore, seed)
@@ -214,9 +214,10 @@ def _load_built_in() -> None:
 
 def _near(word: str, known: list[str]) -> str:
     """Return the end of a message that suggests the nearest known word, or lists them all."""
-    close = get_close_matches(word, known, n=1, cutoff=0.6)
+    plain = {name.lower(): name for name in known}
+    close = get_close_matches(word.lower(), plain, n=1, cutoff=0.6)
     listed = f" (known: {', '.join(sorted(known))})" if known else ""
-    return f"; did you mean {close[0]!r}?{listed}" if close else listed
+    return f"; did you mean {plain[close[0]]!r}?{listed}" if close else listed
 
 
 def _parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -234,6 +235,10 @@ def _build(factory: Callable[..., Any], what: str, options: Mapping[str, Any]) -
         said, fits = _KINDS.get(hints.get(option), ("", None))
         if fits and not fits(value):
             raise OptionError(f"{what}: {option} must be {said}, not {value!r}")
+    for option, parameter in parameters.items():
+        named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        if named and parameter.default is parameter.empty and option not in options:
+            raise OptionError(f"{what} needs the option {option}: write {option}=value")
     try:
         return factory(**options)
     except OptionError as error:
@@ -316,6 +321,9 @@ def _run_file(path: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    # A file that is run again registers its policies again.
+    for known in [k for k, f in _factories.items() if getattr(f, "__module__", "") == name]:
+        del _factories[known]
     sys.modules[name] = module  # dataclasses and typing look a class's module up by its name
     try:
         spec.loader.exec_module(module)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import agents.registry as registry
 from agents import (
     Explore,
     LinTS,
@@ -55,6 +56,7 @@ def test_descriptions_give_options_and_defaults() -> None:
     [
         ("linucd", "no policy 'linucd'; did you mean 'linucb'?"),
         ("populer", "did you mean 'popular'?"),
+        ("LinUCB", "no policy 'LinUCB'; did you mean 'linucb'?"),
         ("zzz", "no policy 'zzz' (known: epsilon-greedy, lints, "),
         ("linucb:aplha=1", "'linucb' has no option 'aplha'; did you mean 'alpha'?"),
         ("uniform:alpha=1", "no option 'alpha' (known: seed)"),
@@ -96,12 +98,13 @@ def test_errors_are_one_line_that_helps(spec: str, said: str) -> None:
             "from agents import Uniform\ndef Mine(seed=0):\n    return 3\n",
             "is no policy: it has no name",
         ),
+        ("def Mine(item, *, seed=0):\n    pass\n", "needs the option item: write item=value"),
     ],
 )
 def test_what_a_file_lacks_is_said_in_a_line(source: str, said: str, tmp_path: Path) -> None:
     path = tmp_path / "my_policy.py"
     path.write_text(source)
-    with pytest.raises(UnknownPolicyError) as error:
+    with pytest.raises((UnknownPolicyError, OptionError)) as error:
         load_policy(f"{path}:Mine")
     assert said in str(error.value)
     assert "\n" not in str(error.value)
@@ -120,6 +123,22 @@ def test_ones_own_policy_takes_the_seed_only_if_it_wants_it(tmp_path: Path) -> N
     assert vars(from_spec(f"{path}:Seeded:size=4"))["size"] == 4
     with pytest.raises(OptionError, match="size must be a whole number"):
         from_spec(f"{path}:Seeded:size=big")
+
+
+def test_a_file_that_registers_its_policy_can_be_run_again(tmp_path: Path) -> None:
+    path = tmp_path / "registers.py"
+    path.write_text(
+        "from agents import Uniform, register\n"
+        "@register('tmp-registered')\nclass Mine(Uniform):\n    name = 'mine'\n"
+    )
+    try:
+        assert from_spec(f"{path}:Mine").name == from_spec(f"{path}:Mine").name == "mine"
+        assert from_spec("tmp-registered").name == "mine"
+        path.with_name("thief.py").write_text(path.read_text())
+        with pytest.raises(UnknownPolicyError, match="already a policy named 'tmp-registered'"):
+            from_spec(f"{path.with_name('thief.py')}:Mine")
+    finally:
+        vars(registry)["_factories"].pop("tmp-registered", None)
 
 
 def test_specs_build_what_they_say() -> None:
@@ -150,6 +169,14 @@ SPECS = st.builds(
 @given(SPECS)
 def test_a_spec_is_read_as_it_is_written(spec: Spec) -> None:
     assert Spec.parse(str(spec), spec.seed) == spec
+
+
+@pytest.mark.parametrize("folder", ["C:\\my", "a+epsilon=0.1", "a:b=1,c", "x.py:y/z"])
+def test_an_option_may_name_a_file_in_any_folder(folder: str) -> None:
+    spec = Spec.parse(f"{folder}/own.py:Mine:inner=b/x.py:Thing+epsilon=0.2")
+    assert spec.policy == f"{folder}/own.py:Mine"
+    assert spec.options == {"inner": "b/x.py:Thing"}
+    assert spec.explore == {"epsilon": 0.2}
 
 
 def test_names_cannot_be_taken_twice_or_be_unwritable() -> None:
