@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from evaluation.passes import SlateError
     from evaluation.plots import forest
     from evaluation.progressive import Progressive
+    from evaluation.ranking.drift import Dated, drift
     from evaluation.ranking.exposure import Exposure, diversity
     from evaluation.ranking.lists import Ranked, Segmented, UnknownMetricError, metrics
     from evaluation.ranking.scores import Scores
@@ -53,6 +54,7 @@ __all__ = [
     "Clusters",
     "ConfidenceSequence",
     "CrossFitted",
+    "Dated",
     "Diagnostics",
     "Disagreement",
     "Distribution",
@@ -91,6 +93,7 @@ __all__ = [
     "Verdict",
     "bernstein",
     "diversity",
+    "drift",
     "evaluate",
     "evaluate_shards",
     "evaluate_slates",
@@ -117,6 +120,7 @@ _HOME = {
     "Clusters": "targets",
     "ConfidenceSequence": "intervals.sequences",
     "CrossFitted": "reward_models",
+    "Dated": "ranking.drift",
     "Diagnostics": "verdict",
     "Disagreement": "report",
     "Distribution": "targets",
@@ -155,6 +159,7 @@ _HOME = {
     "Verdict": "verdict",
     "bernstein": "intervals.bernstein",
     "diversity": "ranking.exposure",
+    "drift": "ranking.drift",
     "evaluate": "rounds",
     "evaluate_shards": "shards",
     "evaluate_slates": "slates",

@@ -225,12 +225,14 @@ class Accumulator(Generic[AnyChunk]):
         off = float(log.means[exact]) - 1.0
         error = np.nanstd(again.means[exact])
         sums, sizes, squares = self._sums.value
+        size = _effective(sums[weight], squares[weight])
+        observed = _effective(sizes[gain], squares[gain])
         return Diagnostics(
             rounds=self.rounds,
             clusters=min(self._clusters.count, self.rounds),
             rewarded=self.rewarded,
-            effective_size=_effective(sums[weight], squares[weight]),
-            effective_rewarded=_effective(sizes[gain], squares[gain]),
+            effective_size=size,
+            effective_rewarded=min(observed, size * self.rewarded / self.rounds),
             largest_share=float(self._largest[weight] / sizes[weight]) if sizes[weight] else 1.0,
             mean_weight=1.0 + off,
             mean_weight_z=0.0 if abs(off) < SAME else float(off / error),

@@ -66,7 +66,9 @@ class Diagnostics:
     effective_size : float
         (sum w)^2 / sum w^2: how many unweighted rounds would be as informative.
     effective_rewarded : float
-        (sum |w r|)^2 / sum (w r)^2: the same for the rewarded rounds.
+        The same for the rewarded rounds: (sum |w r|)^2 / sum (w r)^2, but no more than there are in
+        `effective_size` rounds of the log. Where rewards are rare, none may have come to the few
+        rounds that carry the weight; those that came elsewhere, alike in weight, hide that.
     largest_share : float
         The largest weight's share of all weight.
     mean_weight : float

@@ -263,3 +263,23 @@ def test_chance_is_no_lack_of_overlap() -> None:
             missed += [found.unsupported, found.unsupported_in_context]
     assert max(share for share in missed if share is not None) < 0.05
     assert None not in missed
+
+
+def test_rewards_that_all_came_where_the_target_hardly_goes_are_not_trusted() -> None:
+    """The target shows one of 80 items nine times in ten, and in the log that item earned nothing.
+
+    All clicks have the same small weight: among themselves they look like good evidence, and the
+    interval of IPS is short and ten times too low.
+    """
+    shop = Shop(segments=1, items=80, base=0.004)
+    shop.__dict__["clicks"] = np.full((1, 80), 0.004)
+    shop.__dict__["logging"] = np.full((1, 80), 1 / 80)
+    log = shop.outcomes(10_000, seed=2)
+    clicks = np.bincount(log.decisions.slates[:, 0], weights=log.rewards[:, 0], minlength=80)
+    column = np.full((80, 1), 0.1 / 79)
+    column[int(clicks.argmin())] = 0.9
+    (found,) = evaluate(Distribution(column), [log], estimators=["IPS"], replicates=200).estimates
+    assert found.high < 0.5 * 0.004
+    assert found.diagnostics.effective_rewarded < 1.0
+    assert found.verdict.trust == "do not trust"
+    assert any("few rewards" in words for words in found.verdict.reasons)
