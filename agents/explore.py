@@ -113,8 +113,8 @@ class Explore(SlotPolicy["Floats"]):
 
     def load_state_dict(self, state: State) -> None:
         """Take over a state of the wrapped policy."""
-        super().load_state_dict(state)
         self.policy.load_state_dict(state)
+        super().load_state_dict(state)
 
 
 def softmax(scores: Floats, open_: NDArray[np.bool_], temperature: float) -> Floats:

@@ -130,8 +130,8 @@ class Linear(SlotPolicy[View]):
 
     def load_state_dict(self, state: State) -> None:
         """Take over a state; see `Ridge.load`."""
-        super().load_state_dict(state)
         self.model.ridge.load(state)
+        super().load_state_dict(state)
 
 
 @register("linucb")

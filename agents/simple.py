@@ -127,8 +127,8 @@ class Popular(ScorePolicy):
 
     def load_state_dict(self, state: State) -> None:
         """Take over a state."""
-        super().load_state_dict(state)
         self.means.load(state)
+        super().load_state_dict(state)
 
 
 @register("epsilon-greedy")

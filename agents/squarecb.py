@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agents.api import RecloopError
+from agents.api import RecloopError, ShapeError
 from agents.features import candidate_features, joint
 from agents.jit import compiled
 from agents.lessons import LessonError, lessons_of
@@ -83,6 +83,7 @@ class SquareCB(SlotPolicy["Floats"]):
 
     def prepare(self, requests: Requests) -> Floats:
         """Return what the model predicts for every candidate: float64 [B, M]."""
+        self._expect(requests)
         x = joint(requests.context, candidate_features(requests), self.interactions)
         out = np.zeros(requests.candidates.shape)
         for b, m in zip(*np.nonzero(requests.candidates >= 0), strict=True):
@@ -108,20 +109,38 @@ class SquareCB(SlotPolicy["Floats"]):
         ------
         LessonError
             If a classifier is shown a reward that is neither 0 nor 1.
+        ShapeError
+            If context or item features have changed their width.
         """
         taught, requests = lessons_of(outcomes), outcomes.requests
-        context = requests.context[taught.request]
-        self._learn(context, requests.items.features[taught.item], taught.reward)
+        context, items = requests.context[taught.request], requests.items.features[taught.item]
+        self._expect(requests)
+        self._learnable(taught.reward)
+        self._learn(context, items, taught.reward)
         super().update(outcomes)
 
-    def _learn(
-        self, context: NDArray[np.float32], items: NDArray[np.float32], rewards: Floats
-    ) -> None:
+    def _expect(self, requests: Requests) -> None:
+        """Raise `ShapeError` if examples of other widths were learned: they could not be mixed."""
+        if self._examples:
+            before = [part.shape[1] for part in self._examples[0][:2]]
+            now = [requests.context.shape[1], requests.items.features.shape[1]]
+            if before != now:
+                raise ShapeError(
+                    f"the policy learned from {before[0]} context and {before[1]} item features "
+                    f"and cannot read {now[0]} and {now[1]}: they have changed their width"
+                )
+
+    def _learnable(self, rewards: Floats) -> None:
+        """Raise `LessonError` if a classifier is to learn other rewards than 0 and 1."""
         if self._classifies and not np.isin(rewards, (0.0, 1.0)).all():
             raise LessonError(
                 "a classifier learns rewards of 0 and 1 only: "
                 "give SquareCB a regressor (model=linear, say) for others"
             )
+
+    def _learn(
+        self, context: NDArray[np.float32], items: NDArray[np.float32], rewards: Floats
+    ) -> None:
         x = joint(context, items[:, None, :], self.interactions)[:, 0]
         for features, reward in zip(x, rewards.tolist(), strict=True):
             self._model.learn_one(_named(features), bool(reward) if self._classifies else reward)
@@ -146,6 +165,7 @@ class SquareCB(SlotPolicy["Floats"]):
         rewards = entry(state, "rewards", np.float64, (None,))
         context = entry(state, "context", np.float32, (len(rewards), None))
         items = entry(state, "items", np.float32, (len(rewards), None))
+        self._learnable(rewards)
         super().load_state_dict(state)
         self._forget()
         self._learn(context, items, rewards)
@@ -228,7 +248,9 @@ def _inverse_gap(predictions: Floats, open_: NDArray[np.bool_], gamma: float, ou
         rest = 1.0
         for m in range(out.shape[1]):
             if open_[b, m] and m != best:
-                gap = predictions[b, best] - predictions[b, m]
+                # A model that diverged may predict inf: inf - inf and 0 * inf are no numbers.
+                tied = gamma == 0.0 or predictions[b, m] == predictions[b, best]
+                gap = 0.0 if tied else predictions[b, best] - predictions[b, m]
                 out[b, m] = 1.0 / (count + gamma * gap)
                 rest -= out[b, m]
         if best >= 0:

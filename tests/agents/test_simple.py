@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents import EpsilonGreedy, OptionError, Popular, StateError
-from tests.agents.support import catalogue, outcomes, requests
+from agents import EpsilonGreedy, OptionError, Popular, StateError, from_spec, make
+from tests.agents.support import catalogue, experience, outcomes, requests
 
 
 @given(
@@ -63,6 +63,16 @@ def test_options_out_of_range_are_refused() -> None:
         EpsilonGreedy(weight=0.0)
     with pytest.raises(OptionError, match="prior must be a finite number"):
         Popular(prior=float("nan"))
+
+
+@pytest.mark.parametrize("spec", ["popular", "linucb", "lints:shared=false", "linucb+epsilon=0.1"])
+def test_a_state_that_is_refused_changes_nothing(spec: str) -> None:
+    stranger, policy = make("uniform"), from_spec(spec)
+    stranger.update(experience(catalogue(3), 7))
+    with pytest.raises(StateError):
+        policy.load_state_dict(stranger.state_dict())
+    asked = requests(catalogue(3), [[0, 1, 2]])
+    assert policy.decide(asked).versions.tolist() == [0]
 
 
 @pytest.mark.parametrize("harm", ["missing", "dtype", "length", "twice"])

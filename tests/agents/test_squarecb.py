@@ -13,7 +13,7 @@ from river.neighbors import KNNClassifier
 from river.preprocessing import StandardScaler
 from river.tree import HoeffdingTreeClassifier, HoeffdingTreeRegressor
 
-from agents import LessonError, OptionError, RecloopError, SquareCB, joint, lessons_of
+from agents import LessonError, OptionError, RecloopError, ShapeError, SquareCB, joint, lessons_of
 from agents.squarecb import inverse_gap, is_classifier
 from tests.agents.support import catalogue, experience, requests
 
@@ -80,6 +80,18 @@ def test_a_classifier_that_has_seen_nothing_prefers_nothing(model: Any) -> None:
     np.testing.assert_allclose(SquareCB(model=model).distribution(asked), 0.25)
 
 
+def test_predictions_that_overflowed_still_make_a_distribution() -> None:
+    inf, open_ = np.inf, np.ones((1, 3), dtype=np.bool_)
+    for predictions, gamma, wanted in (
+        ([inf, inf, 0.0], 10.0, [2 / 3, 1 / 3, 0.0]),
+        ([-inf, -inf, -inf], 10.0, [1 / 3, 1 / 3, 1 / 3]),
+        ([inf, 0.0, 1.0], 0.0, [1 / 3, 1 / 3, 1 / 3]),
+        ([1e308, -1e308, 1e308], 10.0, [2 / 3, 0.0, 1 / 3]),
+    ):
+        found = inverse_gap(np.array([predictions]), open_, gamma)
+        np.testing.assert_allclose(found, [wanted], rtol=1e-12)
+
+
 def test_the_given_model_never_learns() -> None:
     model = LogisticRegression()
     SquareCB(model=model).update(clicks())
@@ -106,6 +118,29 @@ def test_a_classifier_refuses_what_is_no_click() -> None:
         policy.update(experience(catalogue(5), 10))
     assert len(policy.state_dict()["rewards"]) == 0
     SquareCB(model="linear").update(experience(catalogue(5), 10))
+
+
+def test_features_of_another_width_are_refused() -> None:
+    facts = clicks()
+    policy = SquareCB()
+    policy.update(facts)
+    before = policy.state_dict()
+    narrow = replace(facts.requests, context=facts.requests.context[:, :2])
+    with pytest.raises(ShapeError, match="changed their width"):
+        policy.update(replace(facts, requests=narrow))
+    with pytest.raises(ShapeError, match="changed their width"):
+        policy.decide(narrow)
+    np.testing.assert_array_equal(policy.state_dict()["context"], before["context"])
+
+
+def test_a_state_that_is_refused_changes_nothing() -> None:
+    policy, other = SquareCB(), SquareCB(model="linear")
+    policy.update(clicks())
+    other.update(experience(catalogue(5), 10))
+    with pytest.raises(LessonError, match="0 and 1 only"):
+        policy.load_state_dict(other.state_dict())
+    assert policy.version == 200
+    assert len(policy.state_dict()["rewards"]) == 200
 
 
 def test_what_is_no_model_is_refused() -> None:
