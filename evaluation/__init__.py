@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from evaluation.estimators.names import NAMES, UnknownEstimatorError, named
     from evaluation.estimators.sequential import SEQUENTIAL_ESTIMATORS
     from evaluation.estimators.slates import SLATE_ESTIMATORS
-    from evaluation.fitted_q import FittedQ, FittedQError
     from evaluation.gate import Gate, Judgement, promote
     from evaluation.importers.coba import from_coba
     from evaluation.importers.episodes import from_minari, from_transitions
@@ -29,16 +28,17 @@ if TYPE_CHECKING:
     from evaluation.intervals.bernstein import bernstein
     from evaluation.intervals.sequences import ConfidenceSequence, Promise, PromiseError
     from evaluation.intervals.watching import watch
+    from evaluation.models.cross_fitted import CrossFitted, ModelError, RewardModel
+    from evaluation.models.fitted_q import FittedQ, FittedQError
+    from evaluation.models.progressive import Progressive
     from evaluation.passes import SlateError
     from evaluation.plots import forest
-    from evaluation.progressive import Progressive
     from evaluation.ranking.drift import Dated, drift
     from evaluation.ranking.exposure import Exposure, diversity
     from evaluation.ranking.lists import Ranked, Segmented, UnknownMetricError, metrics
     from evaluation.ranking.scores import Scores
     from evaluation.rejection import Replay, replay
     from evaluation.report import Disagreement, Estimate, Report
-    from evaluation.reward_models import CrossFitted, ModelError, RewardModel
     from evaluation.rounds import Reader, evaluate
     from evaluation.shards import ShardError, evaluate_shards
     from evaluation.slates import SlateReader, evaluate_slates
@@ -119,7 +119,7 @@ _HOME = {
     "Chances": "chunks.slates",
     "Clusters": "targets",
     "ConfidenceSequence": "intervals.sequences",
-    "CrossFitted": "reward_models",
+    "CrossFitted": "models.cross_fitted",
     "Dated": "ranking.drift",
     "Diagnostics": "verdict",
     "Disagreement": "report",
@@ -129,21 +129,21 @@ _HOME = {
     "Estimate": "report",
     "Exposure": "ranking.exposure",
     "FaultyLogError": "chunks.checks",
-    "FittedQ": "fitted_q",
-    "FittedQError": "fitted_q",
+    "FittedQ": "models.fitted_q",
+    "FittedQError": "models.fitted_q",
     "Gate": "gate",
     "Imported": "importers.records",
     "Judgement": "gate",
     "LogFormatError": "importers.records",
-    "ModelError": "reward_models",
-    "Progressive": "progressive",
+    "ModelError": "models.cross_fitted",
+    "Progressive": "models.progressive",
     "Promise": "intervals.sequences",
     "PromiseError": "intervals.sequences",
     "Ranked": "ranking.lists",
     "Reader": "rounds",
     "Replay": "rejection",
     "Report": "report",
-    "RewardModel": "reward_models",
+    "RewardModel": "models.cross_fitted",
     "Rounds": "chunks.rounds",
     "Scores": "ranking.scores",
     "Segmented": "ranking.lists",

@@ -20,8 +20,8 @@ from evaluation.estimators.names import named
 from evaluation.estimators.single import INCUMBENT, Seen, SeenWeight
 from evaluation.estimators.weights import Importance
 from evaluation.intervals.watching import watch
+from evaluation.models.cross_fitted import Learner, RewardModel, Unit
 from evaluation.passes import Progress, fit_model, in_order
-from evaluation.reward_models import Learner, RewardModel, Unit
 from evaluation.rounds import Reader
 from evaluation.support import Support
 from evaluation.targets import target_of

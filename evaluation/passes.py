@@ -10,13 +10,13 @@ import numpy as np
 from agents.api import RecloopError
 from evaluation.chunks.checks import check
 from evaluation.chunks.slates import Slates
-from evaluation.reward_models import CrossFitted, is_ready
+from evaluation.models.cross_fitted import CrossFitted, is_ready
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from agents.api import Outcomes
-    from evaluation.reward_models import Learner, RewardModel, Unit, Weigh
+    from evaluation.models.cross_fitted import Learner, RewardModel, Unit, Weigh
 
 Progress: TypeAlias = Callable[[str, int], None]
 """Called after every chunk with what is being done and how many rows were done just now."""
@@ -74,7 +74,7 @@ def in_order(
     A River model is made `Progressive`: it learns from what has been gone through.
     """
     if hasattr(given, "learn_one"):
-        from evaluation.progressive import Progressive  # River is slow to import
+        from evaluation.models.progressive import Progressive  # River is slow to import
 
         given = Progressive(given)
     if hasattr(given, "through"):

@@ -24,7 +24,7 @@ from evaluation.chunks.checks import check
 from evaluation.chunks.rounds import Rounds
 from evaluation.chunks.slates import Slates
 from evaluation.estimators.single import ips
-from evaluation.reward_models import Unit, keys_by
+from evaluation.models.cross_fitted import Unit, keys_by
 from evaluation.verdict import judge
 
 if TYPE_CHECKING:

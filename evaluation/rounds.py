@@ -14,9 +14,9 @@ from evaluation.chunks.checks import Bounds
 from evaluation.chunks.rounds import Rounds
 from evaluation.estimators.names import named
 from evaluation.estimators.single import CLUSTERS, ROBUST
+from evaluation.models.cross_fitted import Learner, RewardModel, Unit, is_ready, keys_by
 from evaluation.passes import Progress, fit_model, in_order, require_slots
 from evaluation.report import Report, report
-from evaluation.reward_models import Learner, RewardModel, Unit, is_ready, keys_by
 from evaluation.support import Support
 from evaluation.targets import Clusters, Target, target_of
 

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from evaluation.chunks.checks import Bounds
     from evaluation.chunks.rounds import Rounds
     from evaluation.estimators.algebra import Readable
+    from evaluation.models.cross_fitted import Learner, RewardModel, Unit
     from evaluation.passes import Progress
     from evaluation.report import Report
-    from evaluation.reward_models import Learner, RewardModel, Unit
     from evaluation.targets import Clusters, Target
 
 

@@ -14,10 +14,10 @@ from evaluation.chunks.checks import Bounds
 from evaluation.chunks.slates import Chances, Slates
 from evaluation.estimators.names import UnknownEstimatorError
 from evaluation.estimators.slates import SLATE_ESTIMATORS
+from evaluation.models.cross_fitted import Learner, RewardModel, Unit, keys_by
 from evaluation.passes import Progress, fit_model, in_order, require_slots
 from evaluation.prospects import in_slots, next_slot
 from evaluation.report import Report, report
-from evaluation.reward_models import Learner, RewardModel, Unit, keys_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -10,7 +10,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neighbors import KNeighborsRegressor
 
 from agents.api import PAD, Outcomes
-from evaluation.reward_models import CrossFitted, ModelError
+from evaluation.models.cross_fitted import CrossFitted, ModelError
 from tests.evaluation.logs import Shop, cut
 
 LOG = Shop(base=0.3).outcomes(1200, seed=1)

@@ -14,7 +14,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from agents.api import ShapeError
 from agents.simple import Uniform
 from evaluation.estimators.single import ViewNeededError
-from evaluation.reward_models import CrossFitted, ModelError
+from evaluation.models.cross_fitted import CrossFitted, ModelError
 from evaluation.rounds import evaluate
 from evaluation.targets import Clusters
 from tests.evaluation.logs import Shop, Tabled, cut

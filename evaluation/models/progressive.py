@@ -17,7 +17,7 @@ from river import base
 
 from agents.api import PAD
 from agents.features import features_at, joint
-from evaluation.reward_models import ModelError
+from evaluation.models.cross_fitted import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
