@@ -12,6 +12,7 @@ from simulators.datasets import (
 )
 from simulators.fidelity import Bin, Fidelity
 from simulators.impressions import FitError
+from simulators.lanes import first_fault
 from simulators.logged import LoggedWorld
 from simulators.logs import Log, LogError, LogWriter, read_log, write_log
 from simulators.recogym import RecoGym
@@ -29,7 +30,7 @@ from simulators.rollout import (
     summarise,
 )
 from simulators.sardine import Sardine
-from simulators.world import BatchedWorld, World, first_fault
+from simulators.world import BatchedWorld, World
 
 __all__ = [
     "BatchedWorld",

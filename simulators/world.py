@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from agents import PAD, Catalogue, Outcomes, Requests, Uniform
-from agents.jit import compiled
-from agents.streams import derive, mix, stream
+from agents.streams import derive
+from simulators import lanes
 from simulators.bounds import Myopic
 from simulators.buffers import SMALLEST, Buffers
+from simulators.lanes import copy_lanes, first_fault
 from simulators.records import LANE, Feedback, Response, Signal, WorldError
 
 if TYPE_CHECKING:
@@ -248,7 +249,7 @@ class BatchedWorld(ABC):
             self._enter(mask, np.uint64(0 if seeds is not None else 1))
 
     def _enter(self, mask: Mask, later: np.uint64) -> None:
-        _enter(self.lanes, mask, later)
+        lanes.enter(self.lanes, mask, later)
         self._begin(mask)
         self._moved()
 
@@ -330,7 +331,7 @@ class BatchedWorld(ABC):
         else:
             feedback.told = self._blank.copy()
         self._answer(choices, feedback)
-        _advance(
+        lanes.advance(
             self.lanes,
             feedback.told,
             -1 if self.horizon is None else self.horizon,
@@ -404,7 +405,7 @@ class BatchedWorld(ABC):
         if self.catalogue is not None:
             return np.tile(self.open_rows, (B, 1)), self.catalogue
         keys = np.empty(B * M, dtype=np.uint64)
-        _item_keys(request_keys, keys.reshape(B, M))
+        lanes.item_keys(request_keys, keys.reshape(B, M))
         features = self.documents().reshape(B * M, self.item_width)
         items = Catalogue(keys, features, np.ones(B * M, dtype=np.bool_))
         return np.arange(B * M).reshape(B, M), items
@@ -453,73 +454,3 @@ class BatchedWorld(ABC):
     def bounds(self) -> dict[str, Policy]:
         """Return the bounds; see `World.bounds`. A world that has an oracle adds it."""
         return {"random": Uniform(), "myopic": Myopic(self)}
-
-
-@compiled
-def first_fault(choices: Rows, candidates: int, allow_pad: bool) -> int:
-    """Return the first row that is no slate (out of range, or something twice), or -1."""
-    for b in range(choices.shape[0]):
-        for k in range(choices.shape[1]):
-            if choices[b, k] == -1 and allow_pad:
-                continue
-            if choices[b, k] < 0 or choices[b, k] >= candidates:
-                return b
-            for earlier in range(k):
-                if choices[b, earlier] == choices[b, k]:
-                    return b
-    return -1
-
-
-@compiled
-def copy_lanes(source: NDArray[np.float32], mask: Mask, target: NDArray[np.float32]) -> None:
-    """Copy the lanes of a mask from one [S, B, K] to another, faster than by indices."""
-    for b in range(len(mask)):
-        if mask[b]:
-            for s in range(target.shape[0]):
-                for k in range(target.shape[2]):
-                    target[s, b, k] = source[s, b, k]
-
-
-@compiled
-def _enter(lanes: NDArray[Any], mask: Mask, later: np.uint64) -> None:
-    """Let the user come who is `later` users after the present one of the lane's seed."""
-    for b in range(lanes.shape[0]):
-        if mask[b]:
-            lane = lanes[b]
-            lane.episode += later
-            lane.user = stream(lane.seed, lane.episode, np.uint64(1))  # what `derive` returns
-            lane.visit = np.uint64(0)
-            lane.total = 0.0
-            lane.ended = False
-
-
-@compiled
-def _advance(
-    lanes: NDArray[Any],
-    told: NDArray[np.float32],
-    horizon: int,
-    reward: Floats,
-    terminated: Mask,
-    truncated: Mask,
-) -> None:
-    """Count visit and reward in every lane that has a user, and mark those whose user is gone."""
-    for b in range(lanes.shape[0]):
-        lane = lanes[b]
-        if lane.ended:
-            continue
-        lane.visit += np.uint64(1)
-        lane.clock += 1
-        reward[b] = 0.0
-        for k in range(told.shape[2]):
-            reward[b] += told[0, b, k]
-        lane.total += reward[b]
-        truncated[b] = not terminated[b] and np.int64(lane.visit) == horizon
-        lane.ended = terminated[b] or truncated[b]
-
-
-@compiled
-def _item_keys(request_keys: Keys, keys: Keys) -> None:
-    """Name what is on offer by the request and the place."""
-    for b in range(keys.shape[0]):
-        for j in range(keys.shape[1]):
-            keys[b, j] = mix(request_keys[b] + np.uint64(j))
