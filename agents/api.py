@@ -37,7 +37,7 @@ class RecloopError(Exception):
 
 
 class ShapeError(RecloopError, ValueError):
-    """Arrays that do not fit together."""
+    """Arrays that do not fit together, or are of another type than they must be."""
 
 
 def key_of(name: str) -> int:
@@ -88,6 +88,7 @@ class Catalogue:
     names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        _typed(self, keys=np.uint64, features=np.float32, available=np.bool_)
         n = len(self.keys)
         if self.features.ndim != 2 or len(self.features) != n or self.available.shape != (n,):
             raise ShapeError(
@@ -178,7 +179,7 @@ class Requests:
     context : float32 [B, D]
         What is known of user and situation.
     candidates : int64 [B, M]
-        Rows of `items` that may be shown; `PAD` fills the rest of a row.
+        Rows of `items` that may be shown, all different; `PAD` fills the rest of a row.
     items : Catalogue
         The shared catalogue, or a table drawn for this batch alone.
     positions : int64 [B, K]
@@ -197,6 +198,8 @@ class Requests:
     time: NDArray[np.int64]
 
     def __post_init__(self) -> None:
+        _typed(self, keys=np.uint64, users=np.uint64, context=np.float32)
+        _typed(self, candidates=np.int64, positions=np.int64, time=np.int64)
         b = len(self.keys)
         for field in ("users", "context", "candidates", "positions", "time"):
             shape, ndim = getattr(self, field).shape, 1 if field in ("users", "time") else 2
@@ -302,6 +305,17 @@ class Outcomes:
             self.seen[index],
             self.time[index],
         )
+
+
+def _typed(record: object, **wanted: type[np.generic]) -> None:
+    """Raise `ShapeError` unless arrays are of their types: int64 keys would draw otherwise."""
+    for field, dtype in wanted.items():
+        found = getattr(record, field).dtype
+        if found != dtype:
+            raise ShapeError(
+                f"{type(record).__name__}.{field} must be {np.dtype(dtype)}, not {found}: "
+                f"convert it with .astype(np.{np.dtype(dtype)})"
+            )
 
 
 def _take(record: Record, index: Index, keep: str) -> Record:

@@ -106,4 +106,4 @@ def derive(keys: Keys, ordinals: Keys) -> Keys:
 
 def word(seed: int) -> np.uint64:
     """Return a seed of any size and sign as 64 bits."""
-    return np.uint64(seed & 0xFFFFFFFFFFFFFFFF)
+    return np.uint64(int(seed) & 0xFFFFFFFFFFFFFFFF)

@@ -90,3 +90,19 @@ def test_taking_rows_takes_them_from_every_array() -> None:
     np.testing.assert_array_equal(part.decisions.slates, facts.decisions.slates[[4, 1]])
     np.testing.assert_array_equal(part.rewards, facts.rewards[[4, 1]])
     assert part.requests.items is facts.requests.items
+
+
+@pytest.mark.parametrize("field", ["keys", "users", "context", "candidates", "positions", "time"])
+def test_requests_of_another_type_are_refused_since_they_would_draw_otherwise(field: str) -> None:
+    asked = requests(catalogue(3), [[0, 1, 2]])
+    wrong = np.float64 if field == "context" else np.int32
+    with pytest.raises(ShapeError, match=rf"Requests\.{field} must be .*, not {np.dtype(wrong)}"):
+        replace(asked, **{field: getattr(asked, field).astype(wrong)})
+
+
+def test_a_catalogue_of_another_type_is_refused() -> None:
+    items = catalogue(3)
+    with pytest.raises(ShapeError, match=r"Catalogue\.keys must be uint64, not int64"):
+        replace(items, keys=items.keys.view(np.int64))
+    with pytest.raises(ShapeError, match=r"Catalogue\.features must be float32, not float64"):
+        replace(items, features=items.features.astype(np.float64))

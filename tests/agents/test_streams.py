@@ -116,6 +116,6 @@ def test_derived_keys_are_all_different() -> None:
     assert int(found[101]) == start(1, 1, 1)
 
 
-@pytest.mark.parametrize("seed", [-1, 0, 1 << 64, 1 << 200])
+@pytest.mark.parametrize("seed", [-1, 0, 1 << 64, 1 << 200, np.int64(-3), np.uint8(7)])
 def test_any_integer_is_a_seed(seed: int) -> None:
-    assert int(word(seed)) == seed % (1 << 64)
+    assert int(word(seed)) == int(seed) % (1 << 64)
