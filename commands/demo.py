@@ -209,7 +209,7 @@ def _evaluate(
     seed: int,
 ) -> Candidate:
     spec, policy, place = entry
-    report = report_on(policy, OfSize([log], 1), ESTIMATORS, seed=seed)
+    report = report_on(policy, OfSize([log], 1), ESTIMATORS, bounds=(0.0, 1.0), seed=seed)
     true_value = float(world.true_value(policy, log.requests).mean())
     return Candidate(spec, policy, place, standing, report, true_value)
 
@@ -221,7 +221,9 @@ def _evaluate_again(
     from simulators import Log
 
     log = OfSize(Log(folder / "outcomes"), world.slate_size)
-    report = report_on(candidate.policy, log, SLATE_ESTIMATORS, seed=seed)
+    report = report_on(
+        candidate.policy, log, SLATE_ESTIMATORS, bounds=(0.0, float(log.slots)), seed=seed
+    )
     values = []
     for outcomes in log:
         decisions = candidate.policy.decide(outcomes.requests)

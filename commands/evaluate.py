@@ -39,7 +39,13 @@ def evaluate(
         typer.Option(help="Evaluate the slates of this size; the commonest by default.", min=1),
     ] = None,
     replicates: Annotated[int, typer.Option(help="Bootstrap resamples.", min=100)] = REPLICATES,
-    plot: Annotated[Path | None, typer.Option(help="Where to write a forest plot, PNG.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Where to write a forest plot: .png or .html.")
+    ] = None,
+    bounds: Annotated[
+        str | None,
+        typer.Option(help="Between what a slate's rewards can lie, if they do: 0,1 for one click."),
+    ] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -50,13 +56,14 @@ def evaluate(
     """
     if plot is not None:
         _make_room(plot)
+    limits = None if bounds is None else _bounds(bounds)
     log = of_size(open_log(logs), slots)
     chosen = estimators or (ESTIMATORS if log.slots == 1 else SLATE_ESTIMATORS)
     names = [name.strip() for name in chosen.split(",")]
     policies = {address: open_policy(address, seed)[0] for address in policy}
     _warn_of_untrained(policies)
     reports = {
-        address: report_on(built, log, names, replicates=replicates, seed=seed)
+        address: report_on(built, log, names, replicates=replicates, bounds=limits, seed=seed)
         for address, built in policies.items()
     }
     if plot is not None:
@@ -112,8 +119,8 @@ def of_size(log: Iterable[Outcomes], slots: int | None) -> OfSize:
 
 def _make_room(plot: Path) -> None:
     """See to it that a plot can be written, before anything is computed for it."""
-    if plot.suffix != ".png":
-        raise RecloopError(f"{plot} is no name of a PNG file: end it in .png")
+    if plot.suffix not in (".png", ".html"):
+        raise RecloopError(f"{plot}: a plot is a picture or a page; end its name in .png or .html")
     plot.parent.mkdir(parents=True, exist_ok=True)
 
 
@@ -123,9 +130,10 @@ def report_on(
     estimators: Sequence[str],
     *,
     replicates: int = REPLICATES,
+    bounds: tuple[float, float] | None = None,
     seed: int,
 ) -> Report:
-    """Return the report on a policy, showing a bar while it is made."""
+    """Return the report on a policy, showing a bar while it is made; see `evaluation.evaluate`."""
     import evaluation
 
     run = evaluation.evaluate if log.slots == 1 else evaluation.evaluate_slates
@@ -138,7 +146,13 @@ def report_on(
             advance(done, None)
 
         return run(
-            policy, log, estimators=estimators, replicates=replicates, seed=seed, progress=count
+            policy,
+            log,
+            estimators=estimators,
+            replicates=replicates,
+            bounds=bounds,
+            seed=seed,
+            progress=count,
         )
 
 
@@ -162,6 +176,15 @@ def show(title: str, reports: dict[str, Report]) -> None:
     for spec, report in reports.items():
         reasons = dict.fromkeys(r for e in report.estimates for r in e.verdict.reasons)
         say(f"\n{spec}: {'; '.join(reasons)}; {report.agreement}.")
+
+
+def _bounds(text: str) -> tuple[float, float]:
+    """Return the two numbers that `--bounds` was given."""
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise RecloopError(f"--bounds {text}: write two numbers, as in --bounds 0,1") from None
+    return low, high
 
 
 def _warn_of_untrained(policies: dict[str, Policy]) -> None:
