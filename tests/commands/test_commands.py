@@ -69,7 +69,7 @@ def test_every_command_explains_itself(command: Callable[..., Said], name: str) 
         ("evaluate --logs {folder} --policy uniform", "holds no log"),
         ("evaluate --logs obd:ucb/all --policy uniform", "'ucb'"),
         ("evaluate --logs obd:random/women --policy uniform --estimators IPX", "'IPX'"),
-        ("evaluate --logs obd:random/women --policy uniform --plot x.jpg2", "end it in .png"),
+        ("evaluate --logs obd:random/women --policy uniform --plot x.jpg2", "end its name in .png"),
         ("serve --policy linubc", "did you mean 'linucb'"),
         ("serve --bootstrap-servers here", "host:port"),
         ("serve --client kafka", "unknown Kafka client 'kafka'"),
