@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 LOG = "obd:random/all"
 LINEUP = (
     "epsilon-greedy:epsilon=0.1",
-    "popular+temperature=0.001",
+    "popular+temperature=0.003",
     "linucb:interactions=false,alpha=0.1+epsilon=0.1",
 )
 """Policies that learn click rates of a few in a thousand within seconds."""
