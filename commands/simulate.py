@@ -8,7 +8,14 @@ import typer
 
 from agents.api import RecloopError
 from commands.console import Json, Seed, emit, figure, progress, table
-from commands.sources import POLICY_HELP, WORLD_HELP, is_named, open_policy, open_world, seeds
+from commands.sources import (
+    POLICY_HELP,
+    WORLD_HELP,
+    is_log_or_folder,
+    open_policy,
+    open_world,
+    seeds,
+)
 from commands.train import Candidates, Slate
 
 
@@ -37,7 +44,7 @@ def simulate(
     from simulators import standings
 
     policies = {address: open_policy(address, seed)[0] for address in policy or ()}
-    if steps is None and not is_named(env):
+    if steps is None and is_log_or_folder(env):
         raise RecloopError(f"nobody ever leaves {env}: say for how many --steps to play")
     world = open_world(env, seed=seed, candidates=candidates, slate_size=slate_size, horizon=steps)
     if world.endless:

@@ -86,25 +86,20 @@ def open_world(
     RecloopError
         If there is no such world.
     """
-    from simulators import make_world
+    from simulators import make_world, world_names
 
-    if is_named(address):
+    name = address.removeprefix("recloop/").removesuffix("-v0")
+    if name in world_names():
         given = {"num_candidates": candidates, "slate_size": slate_size, "horizon": horizon}
-        return make_world(_name(address), **{k: v for k, v in given.items() if v is not None})
+        return make_world(name, **{k: v for k, v in given.items() if v is not None})
     if candidates is not None:
         raise RecloopError(f"{address} offers its whole catalogue: leave --candidates out")
     return open_logged(address, seed=seed, slate_size=slate_size, horizon=horizon)
 
 
-def is_named(address: str) -> bool:
-    """Return whether an address is a registered world's, with or without recloop/ and -v0."""
-    from simulators import world_names
-
-    return _name(address) in world_names()
-
-
-def _name(address: str) -> str:
-    return address.removeprefix("recloop/").removesuffix("-v0")
+def is_log_or_folder(address: str) -> bool:
+    """Return whether an address is a log's or a fitted world's: nobody ever leaves such a world."""
+    return address.startswith("obd:") or Path(address).exists()
 
 
 def open_logged(
@@ -115,7 +110,7 @@ def open_logged(
 
     if (Path(address) / "world.json").is_file():
         return LoggedWorld.load(address).resized(slate_size=slate_size, horizon=horizon)
-    if not address.startswith("obd:") and not Path(address).exists():
+    if not is_log_or_folder(address):
         raise RecloopError(f"there is no world {address!r}: it can be {WORLD_HELP}")
     log = open_log(address)
     prior = None
