@@ -109,6 +109,7 @@ def _picture(reports: Sequence[Report], path: Path, window: Window, known: float
         axes.axvline(known, color="0.5", linestyle="--", linewidth=1.0)
     axes.set_yticks(range(len(rows)), [f"{policy}: {e.estimator}" for policy, e in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.locator_params(axis="x", nbins=6)
     axes.set_xlabel("estimated reward per round")
     figure.savefig(path, format="png", dpi=120)
 
