@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -106,12 +107,14 @@ def open_logged(
     address: str, *, seed: int = 0, slate_size: int | None = None, horizon: int | None = None
 ) -> LoggedWorld:
     """Return the world that was, or now is, fitted to a log; see `open_world`."""
-    from simulators import LoggedWorld, bts_prior
+    from simulators import LoggedWorld, bts_prior, world_names
 
     if (Path(address) / "world.json").is_file():
         return LoggedWorld.load(address).resized(slate_size=slate_size, horizon=horizon)
     if not is_log_or_folder(address):
-        raise RecloopError(f"there is no world {address!r}: it can be {WORLD_HELP}")
+        near = get_close_matches(address, world_names(), n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise RecloopError(f"there is no world {address!r}: {hint}It can be: {WORLD_HELP}")
     log = open_log(address)
     prior = None
     if address.startswith("obd:"):

@@ -58,7 +58,10 @@ def test_every_command_explains_itself(command: Callable[..., Said], name: str) 
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        ("simulate --env InterestEvolutoin", "there is no world 'InterestEvolutoin'"),
+        (
+            "simulate --env InterestEvolutoin",
+            "there is no world 'InterestEvolutoin': did you mean 'InterestEvolution'?",
+        ),
         ("simulate --env obd:random/kids --steps 2", "'kids'"),
         ("simulate --env obd:random/women --steps 2 --candidates 3", "--candidates"),
         ("simulate --env InterestEvolution --policy linubc", "did you mean 'linucb'"),
