@@ -175,4 +175,9 @@ def open_policy(address: str, seed: int, weights: Path | None = None) -> tuple[P
         return load(folder), spec_in(folder)
     spec = Spec.parse(address, seed)
     policy = spec.make()
-    return (policy if weights is None else load(weights, policy)), spec
+    if weights is None:
+        return policy, spec
+    saved = spec_in(weights)
+    if (saved.options, saved.explore) != (spec.options, spec.explore):
+        raise RecloopError(f"{weights} holds what {saved} has learned, which is not for {spec}")
+    return load(weights, policy), spec

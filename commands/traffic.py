@@ -159,8 +159,6 @@ class Driven:
         Seconds from sending a user's feedback to receiving the refreshed recommendation.
     sent : dict of str to int
         Events by kind.
-    now : int
-        The event time of the next step.
     """
 
     steps: int
@@ -168,7 +166,6 @@ class Driven:
     clicks: Floats
     latencies: Floats
     sent: dict[str, int]
-    now: int
 
 
 def drive(
@@ -226,5 +223,4 @@ def drive(
         clicks=clicks,
         latencies=np.concatenate(latencies) if latencies else np.zeros(0),
         sent=dict(visits.sent),
-        now=visits.now,
     )

@@ -199,7 +199,10 @@ class BatchedWorld(ABC):
 
     def _show(self, documents: NDArray[np.float32]) -> None:
         """Write the features of what is on offer, float32 [B, M, F], where it is drawn anew."""
-        raise NotImplementedError(f"{self.name} has a fixed catalogue")
+        raise WorldError(
+            f"{self.name} draws no documents: the items of a fixed catalogue are in `catalogue`, "
+            "and a world without one implements `_show`"
+        )
 
     def _scene(self, context: NDArray[np.float32], documents: NDArray[np.float32]) -> None:
         """Write both; a world may do it, and draw what is on offer, in one go."""
