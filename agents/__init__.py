@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         keys_of,
     )
     from agents.checks import PolicyCheckError, check_policy
+    from agents.explanation import Explanation, explain
     from agents.explore import Explore
     from agents.features import candidate_features, features_at, joint, joint_width, weigh
     from agents.lessons import LessonError, Lessons, lessons_of
@@ -46,6 +47,7 @@ __all__ = [
     "Catalogue",
     "Decisions",
     "EpsilonGreedy",
+    "Explanation",
     "Explore",
     "LessonError",
     "Lessons",
@@ -69,6 +71,7 @@ __all__ = [
     "candidate_features",
     "check_policy",
     "describe",
+    "explain",
     "features_at",
     "first_slot",
     "from_spec",
@@ -97,6 +100,8 @@ _HOME = {
     "keys_of": "api",
     "PolicyCheckError": "checks",
     "check_policy": "checks",
+    "Explanation": "explanation",
+    "explain": "explanation",
     "Explore": "explore",
     "candidate_features": "features",
     "features_at": "features",

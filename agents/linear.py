@@ -124,6 +124,10 @@ class Linear(SlotPolicy[View]):
         self.model.learn(outcomes)
         super().update(outcomes)
 
+    def estimate(self, requests: Requests) -> tuple[Floats, Floats]:
+        """Return what is expected of every candidate, and how surely, as `RewardModel` does."""
+        return self.model.posterior(requests)
+
     def state_dict(self) -> State:
         """Return the regressions; `gram` and `moment` add up over partitions of a log."""
         return super().state_dict() | self.model.ridge.state()
