@@ -135,10 +135,9 @@ class Sums:
 
     def now(self) -> Floats:
         """Return the sums of every arm, as they weigh now: float64 [n, S]."""
-        arms = np.arange(len(self.arms))[None]
-        out = np.zeros((1, len(self.arms), self.values.shape[2]))
-        _of(arms, self.ticks, self.values, self.clock, out)
-        return out[0]
+        out = np.zeros((len(self.arms), self.values.shape[2]))
+        _of(np.arange(len(out))[None], self.ticks, self.values, self.clock, out[None])
+        return out
 
     def state(self) -> State:
         """Return the arms' keys and each part's sums: they add up over the partitions of a log.
