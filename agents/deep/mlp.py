@@ -1,0 +1,458 @@
+"""Small networks in compiled loops: stacks of Linear, ReLU, Tanh and LayerNorm, one row at a time.
+
+A framework's call costs more than a small network's arithmetic, and rounds differently in another
+batch. Here a row is a row: the same bits alone and among ten thousand, so that decisions replay,
+and a decision on a single request takes microseconds. A network is a `program` (what its layers
+are) and flat `params`; other kernels call `run`, `trace` and `backprop` on these.
+"""
+
+from __future__ import annotations
+
+import itertools
+from math import sqrt
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from agents.api import ShapeError
+from agents.jit import compiled
+from agents.options import OptionError, StateError, entry
+from agents.streams import stream, uniform, word
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from agents.api import Floats, Rows, State
+
+    Singles = NDArray[np.float32]
+
+LINEAR, RELU, TANH, LAYERNORM = 0, 1, 2, 3
+"""Kinds of layers. A linear layer keeps its weights as [n_in, n_out], then its bias; a layer norm
+keeps gains, biases and epsilon; the others keep nothing."""
+
+KIND, N_IN, N_OUT, AT = 0, 1, 2, 3
+"""Columns of a program: a layer's kind, its widths, and where its parameters begin."""
+
+ACTIVATIONS = {"relu": RELU, "tanh": TANH}
+
+WEIGHTS = np.uint64(20)
+"""The stream purpose that first weights are drawn from."""
+
+
+class Layer(NamedTuple):
+    """A layer: its kind, its widths, and its parameters in the order in which they are kept."""
+
+    kind: int
+    n_in: int
+    n_out: int
+    params: Singles
+
+
+class Mlp:
+    """A stack of layers with its parameters.
+
+    Parameters
+    ----------
+    program : int64 [L, 4]
+    params : float32 [P]
+        Is the network's own from now on.
+    """
+
+    def __init__(self, program: Rows, params: Singles) -> None:
+        self.program, self.params = program, params
+
+    @classmethod
+    def of(cls, layers: Sequence[Layer]) -> Mlp:
+        """Return the stack of these layers.
+
+        Raises
+        ------
+        ShapeError
+            If there is none, or one does not fit on the one before it.
+        """
+        if not layers:
+            raise ShapeError("a network needs at least one layer")
+        for before, after in itertools.pairwise(layers):
+            if before.n_out != after.n_in:
+                raise ShapeError(f"a layer of {before.n_out} cannot feed one of {after.n_in}")
+        ends = np.cumsum([0] + [len(layer.params) for layer in layers])
+        rows = [(*layer[:3], at) for layer, at in zip(layers, ends[:-1], strict=True)]
+        flat = np.concatenate([layer.params for layer in layers]).astype(np.float32)
+        return cls(np.array(rows, dtype=np.int64), flat)
+
+    @classmethod
+    def stack(
+        cls, widths: Sequence[int], seed: int, *, activation: str = "relu", blank: bool = False
+    ) -> Mlp:
+        """Return a new network of linear layers with an activation between them.
+
+        Weights are uniform within sqrt(6 / n_in) (He et al. 2015) for ReLU and sqrt(3 / n_in) for
+        Tanh, drawn from the seed's stream; biases are 0.
+
+        Parameters
+        ----------
+        widths : sequence of int
+            Of the input, the hidden layers and the output.
+        seed : int
+        activation : str
+            "relu" or "tanh".
+        blank : bool
+            Whether the last layer begins at 0, so that the network answers 0 to everything.
+        """
+        if activation not in ACTIVATIONS:
+            raise OptionError(f"activation must be relu or tanh, not {activation!r}")
+        reach, layers = 6.0 if activation == "relu" else 3.0, list[Layer]()
+        for place, (n, m) in enumerate(itertools.pairwise(widths)):
+            params = np.zeros(n * m + m, dtype=np.float32)
+            last = place == len(widths) - 2
+            if not (last and blank):
+                _scatter(word(seed), place, sqrt(reach / max(n, 1)), params[: n * m])
+            layers.append(Layer(LINEAR, n, m, params))
+            if not last:
+                layers.append(Layer(ACTIVATIONS[activation], m, m, params[:0]))
+        return cls.of(layers)
+
+    @classmethod
+    def load(cls, state: State, name: str) -> Mlp:
+        """Return the network that `state` was called for under this name.
+
+        Raises
+        ------
+        StateError
+            If the state holds no network there.
+        """
+        program = entry(state, f"{name}.program", np.int64, (None, 4))
+        params = entry(state, f"{name}.params", np.float32, (None,))
+        if not len(program) or _size(program) != len(params):
+            raise StateError(f"{name!r} is no network: its program does not fit its parameters")
+        return cls(program, params)
+
+    def state(self, name: str) -> State:
+        """Return the network as arrays whose names begin with its own."""
+        return {f"{name}.program": self.program.copy(), f"{name}.params": self.params.copy()}
+
+    @property
+    def n_in(self) -> int:
+        """The width of the input."""
+        return int(self.program[0, N_IN])
+
+    @property
+    def n_out(self) -> int:
+        """The width of the output."""
+        return int(self.program[-1, N_OUT])
+
+    def __call__(self, x: Singles) -> Singles:
+        """Return the output of every row.
+
+        Parameters
+        ----------
+        x : float32 [B, n_in]
+
+        Returns
+        -------
+        float32 [B, n_out]
+        """
+        if x.ndim != 2 or x.shape[1] != self.n_in:
+            raise ShapeError(f"the network reads rows of {self.n_in}, not {x.shape}")
+        out = np.empty((len(x), self.n_out), dtype=np.float32)
+        _forward(self.program, self.params, np.ascontiguousarray(x, dtype=np.float32), out)
+        return out
+
+    def pairs(self, context: Singles, items: Singles, candidates: Rows) -> Floats:
+        """Return the network's first output for every (context, item) of every request.
+
+        Parameters
+        ----------
+        context : float32 [B, D]
+        items : float32 [N, F]
+        candidates : int64 [B, M]
+            Rows of items; negative ones are pads.
+
+        Returns
+        -------
+        float64 [B, M]
+            0 for pads. The same bits as `self` of the rows (context, item).
+        """
+        if context.shape[1] + items.shape[1] != self.n_in:
+            raise ShapeError(
+                f"the network reads {self.n_in} features, not {context.shape[1]} of the context "
+                f"and {items.shape[1]} of an item"
+            )
+        if self.program[0, KIND] != LINEAR:
+            raise ShapeError("a network of pairs begins with a linear layer")
+        out = np.zeros(candidates.shape)
+        if candidates.max(initial=-1) >= len(items):
+            raise ShapeError("a candidate's row lies beyond the catalogue")
+        _pairs(self.program, self.params, context, items, candidates, out)
+        return out
+
+
+def widths_of(option: str, text: str) -> list[int]:
+    """Return the widths of hidden layers written as 64x32; `0` and nothing are no hidden layer.
+
+    Raises
+    ------
+    OptionError
+        If they are not written so.
+    """
+    parts = [part for part in str(text).split("x") if part not in ("", "0")]
+    if not all(part.isdigit() for part in parts):
+        raise OptionError(f"{option} must be widths such as 64 or 64x32, not {text!r}")
+    return [int(part) for part in parts]
+
+
+def _size(program: Rows) -> int:
+    """Return how many parameters a program needs."""
+    kind, n_in, n_out = program[:, KIND], program[:, N_IN], program[:, N_OUT]
+    needs = np.where(
+        kind == LINEAR, (n_in + 1) * n_out, np.where(kind == LAYERNORM, 2 * n_in + 1, 0)
+    )
+    return int(needs.sum())
+
+
+@compiled
+def _scatter(seed: np.uint64, place: int, reach: float, out: Singles) -> None:
+    start = stream(seed, np.uint64(place), WEIGHTS)
+    for i in range(len(out)):
+        out[i] = reach * (2.0 * uniform(start, i) - 1.0)
+
+
+@compiled
+def run(program: Rows, params: Singles, x: Singles, room: Singles) -> int:
+    """Run one row through the network.
+
+    Parameters
+    ----------
+    program : int64 [L, 4]
+    params : float32 [P]
+    x : float32 [n_in]
+    room : float32 [2, W]
+        W is at least the widest layer.
+
+    Returns
+    -------
+    int
+        Which half of the room holds the output.
+    """
+    half = 0
+    room[0, : len(x)] = x
+    return _from(program, params, 0, half, room)
+
+
+@compiled
+def _from(program: Rows, params: Singles, first: int, half: int, room: Singles) -> int:
+    """Run the layers from `first` on, their input in a half of the room."""
+    for layer in range(first, len(program)):
+        n, m, at = program[layer, 1], program[layer, 2], program[layer, 3]
+        if program[layer, 0] == 0:
+            room[1 - half, :m] = params[at + n * m : at + n * m + m]
+            _add_linear(params, at, n, m, room[half], room[1 - half])
+            half = 1 - half
+        else:
+            _bend(program[layer, 0], params, at, room[half, :n], room[half, :n])
+    return half
+
+
+@compiled
+def _add_linear(params: Singles, at: int, n: int, m: int, x: Singles, out: Singles) -> None:
+    """Add x W to out: input by input, so that the outputs go side by side and in one order."""
+    for i in range(n):
+        if x[i] != 0.0:
+            weights = params[at + i * m : at + i * m + m]
+            for j in range(m):
+                out[j] += x[i] * weights[j]
+
+
+@compiled
+def _bend(kind: int, params: Singles, at: int, x: Singles, out: Singles) -> None:
+    """Apply a layer that is not linear; out may be x."""
+    n = len(x)
+    if kind == 1:
+        for i in range(n):
+            out[i] = max(x[i], np.float32(0.0))
+    elif kind == 2:
+        for i in range(n):
+            out[i] = np.tanh(x[i])
+    else:
+        mean, scale = _moments(x, params[at + 2 * n])
+        for i in range(n):
+            out[i] = (x[i] - mean) * scale * params[at + i] + params[at + n + i]
+
+
+@compiled
+def _moments(x: Singles, epsilon: float) -> tuple[np.float32, np.float32]:
+    """Return the mean of a row and one over its deviation."""
+    total, square = 0.0, 0.0
+    for i in range(len(x)):
+        total += x[i]
+    mean = total / len(x)
+    for i in range(len(x)):
+        square += (x[i] - mean) ** 2
+    return np.float32(mean), np.float32(1.0 / sqrt(square / len(x) + epsilon))
+
+
+@compiled
+def width(program: Rows) -> int:
+    """Return the widest layer: how wide the room for `run` must be."""
+    widest = 1
+    for layer in range(len(program)):
+        widest = max(widest, program[layer, 1], program[layer, 2])
+    return widest
+
+
+@compiled
+def _forward(program: Rows, params: Singles, x: Singles, out: Singles) -> None:
+    room = np.empty((2, width(program)), dtype=np.float32)
+    for b in range(len(x)):
+        half = run(program, params, x[b], room)
+        out[b] = room[half, : out.shape[1]]
+
+
+@compiled
+def _pairs(
+    program: Rows, params: Singles, context: Singles, items: Singles, candidates: Rows, out: Floats
+) -> None:
+    """Score pairs; the context's part of the first layer is summed once for a request."""
+    D, F, m = context.shape[1], items.shape[1], program[0, 2]
+    room = np.empty((2, width(program)), dtype=np.float32)
+    shared = np.empty(m, dtype=np.float32)
+    for b in range(candidates.shape[0]):
+        shared[:] = params[(D + F) * m : (D + F + 1) * m]
+        _add_linear(params, 0, D, m, context[b], shared)
+        for c in range(candidates.shape[1]):
+            if candidates[b, c] >= 0:
+                room[0, :m] = shared
+                _add_linear(params, D * m, F, m, items[candidates[b, c]], room[0])
+                half = _from(program, params, 1, 0, room)
+                out[b, c] = room[half, 0]
+
+
+@compiled
+def trace(program: Rows, params: Singles, x: Singles, kept: Singles) -> None:
+    """Run one row and keep what every layer returned.
+
+    Parameters
+    ----------
+    program, params, x
+        See `run`.
+    kept : float32 [L + 1, W]
+        Filled: the input, then the output of every layer.
+    """
+    kept[0, : len(x)] = x
+    for layer in range(len(program)):
+        n, m, at = program[layer, 1], program[layer, 2], program[layer, 3]
+        if program[layer, 0] == 0:
+            kept[layer + 1, :m] = params[at + n * m : at + n * m + m]
+            _add_linear(params, at, n, m, kept[layer], kept[layer + 1])
+        else:
+            _bend(program[layer, 0], params, at, kept[layer, :n], kept[layer + 1, :n])
+
+
+@compiled
+def backprop(
+    program: Rows, params: Singles, kept: Singles, slope: Singles, room: Singles, grads: Singles
+) -> None:
+    """Add the gradient of slope' output with respect to the parameters.
+
+    Parameters
+    ----------
+    program, params, kept
+        See `trace`.
+    slope : float32 [n_out]
+        The derivative of the loss with respect to the output.
+    room : float32 [2, W]
+        See `run`.
+    grads : float32 [P]
+        Is added to.
+    """
+    half = 0
+    room[0, : len(slope)] = slope
+    for layer in range(len(program) - 1, -1, -1):
+        n, m, at = program[layer, 1], program[layer, 2], program[layer, 3]
+        if program[layer, 0] == 0:
+            _linear_back(params, at, n, m, kept[layer], room[half], room[1 - half], grads)
+            half = 1 - half
+        else:
+            kind = program[layer, 0]
+            _bend_back(kind, params, at, n, kept[layer], kept[layer + 1], room[half], grads)
+
+
+@compiled
+def _linear_back(
+    params: Singles,
+    at: int,
+    n: int,
+    m: int,
+    x: Singles,
+    slope: Singles,
+    back: Singles,
+    grads: Singles,
+) -> None:
+    for i in range(n):
+        weights, gradient = params[at + i * m : at + i * m + m], grads[at + i * m : at + i * m + m]
+        total = np.float32(0.0)
+        for j in range(m):
+            total += weights[j] * slope[j]
+            gradient[j] += x[i] * slope[j]
+        back[i] = total
+    for j in range(m):
+        grads[at + n * m + j] += slope[j]
+
+
+@compiled
+def _bend_back(
+    kind: int,
+    params: Singles,
+    at: int,
+    n: int,
+    x: Singles,
+    out: Singles,
+    slope: Singles,
+    grads: Singles,
+) -> None:
+    """Turn the slope of a layer's output into that of its input, in place."""
+    if kind == 1:
+        for i in range(n):
+            if out[i] <= 0.0:
+                slope[i] = 0.0
+    elif kind == 2:
+        for i in range(n):
+            slope[i] *= np.float32(1.0) - out[i] * out[i]
+    else:
+        mean, scale = _moments(x[:n], params[at + 2 * n])
+        total, dotted = 0.0, 0.0
+        for i in range(n):
+            level = (x[i] - mean) * scale
+            grads[at + i] += slope[i] * level
+            grads[at + n + i] += slope[i]
+            slope[i] *= params[at + i]
+            total += slope[i]
+            dotted += slope[i] * level
+        for i in range(n):
+            level = (x[i] - mean) * scale
+            slope[i] = scale * (slope[i] - np.float32(total / n) - level * np.float32(dotted / n))
+
+
+@compiled
+def adam(
+    params: Singles, grads: Singles, mean: Singles, square: Singles, step: int, rate: float
+) -> None:
+    """Take one step of Adam (Kingma & Ba 2015, with their constants), and clear the gradients.
+
+    Parameters
+    ----------
+    params, grads, mean, square : float32 [P]
+        Parameters, the gradient, and its two running moments; all are changed.
+    step : int
+        How many steps were taken, this one included.
+    rate : float
+    """
+    unbias = rate * sqrt(1.0 - 0.999**step) / (1.0 - 0.9**step)
+    for i in range(len(params)):
+        g = grads[i]
+        mean[i] += np.float32(0.1) * (g - mean[i])
+        square[i] += np.float32(0.001) * (g * g - square[i])
+        params[i] -= np.float32(unbias) * mean[i] / (np.sqrt(square[i]) + np.float32(1e-8))
+        grads[i] = 0.0
