@@ -1,13 +1,21 @@
-"""`run.py simulate`: how good a policy is in a world, between the bounds that the world knows."""
+"""`run.py simulate`: how good a policy is in a world, between the bounds that the world knows.
+
+What the policy did can be written down while it is played: as a log in Parquet, as a Minari data
+set, and as Kafka traffic, the three from one rollout.
+"""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from agents.api import RecloopError
-from commands.console import Json, Seed, emit, figure, progress, table
+from commands.console import Json, Seed, emit, figure, progress, say, table
+from commands.loop import PARTITIONS, PREFIX, Client, Partitions, Prefix, Properties
+from commands.recording import Recording, sending, write_log, write_minari
 from commands.sources import (
     POLICY_HELP,
     WORLD_HELP,
@@ -33,6 +41,25 @@ def simulate(
     ] = None,
     candidates: Candidates = None,
     slate_size: Slate = None,
+    log: Annotated[
+        Path | None,
+        typer.Option(help="Write what the policy did as a log in Parquet, into a new folder."),
+    ] = None,
+    minari: Annotated[
+        str | None,
+        typer.Option(
+            help="Write it as the Minari data set of this name (recloop/shop/uniform-v0), where "
+            "Minari keeps them."
+        ),
+    ] = None,
+    traffic: Annotated[
+        str | None,
+        typer.Option(help="Send it as events to Kafka: host:port, several between commas."),
+    ] = None,
+    properties: Properties = None,
+    client: Client = "kafka-python",
+    prefix: Prefix = PREFIX,
+    partitions: Partitions = PARTITIONS,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -40,22 +67,40 @@ def simulate(
 
     They do not learn on the way. The score is 0 for the worst bound (random) and 1 for the best one
     that the world knows (the oracle, or the myopic policy that sees the true rewards).
+
+    One policy's rollout can be written down, with the probability of everything shown: --log,
+    --minari and --traffic, of which the last takes --properties, --client, --prefix and
+    --partitions too.
     """
     from simulators import standings
 
+    written = log is not None or minari is not None or traffic is not None
+    if written and len(policy or ()) != 1:
+        raise RecloopError("--log, --minari and --traffic write one policy's rollout: give one")
     policies = {address: open_policy(address, seed)[0] for address in policy or ()}
     if steps is None and is_log_or_folder(env):
         raise RecloopError(f"nobody ever leaves {env}: say for how many --steps to play")
     world = open_world(env, seed=seed, candidates=candidates, slate_size=slate_size, horizon=steps)
     if world.endless:
         raise RecloopError(f"nobody ever leaves {env}: say for how many --steps to play")
-    with progress("simulating") as advance:
-        found = standings(
-            world,
-            policies,
-            seeds(seed, users),
-            progress=lambda _, done, total: advance(done, total),
-        )
+    recording = Recording()
+    with ExitStack() as open_:
+        if traffic is not None:  # what is wrong with the broker is said before a file is made
+            where = sending(recording, world, traffic, properties, client, prefix, partitions)
+            open_.enter_context(where)
+        if log is not None:
+            write_log(recording, world, log)
+        if minari is not None:
+            options = {"num_candidates": candidates, "slate_size": slate_size, "horizon": steps}
+            write_minari(recording, world, minari, env, next(iter(policies)), options)
+        with progress("simulating") as advance:
+            found = standings(
+                world,
+                policies,
+                seeds(seed, users),
+                record=dict.fromkeys(policies, recording.recorders),
+                progress=lambda _, done, total: advance(done, total),
+            )
     if as_json:
         documents = {
             name: {
@@ -67,7 +112,7 @@ def simulate(
             }
             for name, standing in found.items()
         }
-        emit({"env": env, "seed": seed, "policies": documents})
+        emit({"env": env, "seed": seed, "policies": documents, "recorded": recording.told()})
         return
     rows = [
         (
@@ -78,3 +123,6 @@ def simulate(
         for name, standing in found.items()
     ]
     table(f"{users} users of {env}, seed {seed}", ["policy", "return per user", "score"], rows)
+    for kind, figures in recording.told().items():
+        said = ", ".join(f"{name} {value}" for name, value in figures.items())
+        say(f"{kind}: {said}")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from agents import Catalogue, Policy, Spec
     from agents.api import Keys, Outcomes
-    from simulators import LoggedWorld, World
+    from simulators import BatchedWorld, LoggedWorld
     from simulators.datasets import Behaviour, Campaign
 
 LOG_HELP = "A folder or file of outcomes in Parquet, or obd:BEHAVIOUR/CAMPAIGN (obd:random/all)."
@@ -64,6 +64,14 @@ def catalogue_of(log: Iterable[Outcomes]) -> Catalogue:
     return latest
 
 
+def simulator(address: str) -> str | None:
+    """Return the name of the simulator at an address, if that is what it is."""
+    from simulators import world_names
+
+    name = address.removeprefix("recloop/").removesuffix("-v0")
+    return name if name in world_names() else None
+
+
 def open_world(
     address: str,
     *,
@@ -71,7 +79,7 @@ def open_world(
     candidates: int | None = None,
     slate_size: int | None = None,
     horizon: int | None = None,
-) -> World:
+) -> BatchedWorld:
     """Return the world at an address, not reset yet; see `WORLD_HELP`.
 
     Parameters
@@ -87,10 +95,10 @@ def open_world(
     RecloopError
         If there is no such world.
     """
-    from simulators import make_world, world_names
+    name = simulator(address)
+    if name is not None:
+        from simulators import make_world
 
-    name = address.removeprefix("recloop/").removesuffix("-v0")
-    if name in world_names():
         given = {"num_candidates": candidates, "slate_size": slate_size, "horizon": horizon}
         return make_world(name, **{k: v for k, v in given.items() if v is not None})
     if candidates is not None:

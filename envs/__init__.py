@@ -1,10 +1,11 @@
 """Gymnasium environments over the worlds of simulators/, single and natively vectorised.
 
 Importing this package registers them: `gymnasium.make("recloop/InterestEvolution-v0")`. The bridge
-to Stable-Baselines3 is `envs.sb3`, which loads torch, and so is imported by itself.
+to Stable-Baselines3 is `envs.sb3`, which loads torch, and so is imported by itself; so is
+`envs.recording`, which loads Minari.
 """
 
-from envs.registration import register_all
+from envs.registration import register_all, spec_of
 from envs.single import WorldEnv
 from envs.spaces import ActionError, SlateSpace, ranks_from, slates_from
 from envs.vector import WorldVectorEnv
@@ -16,6 +17,7 @@ __all__ = [
     "WorldVectorEnv",
     "ranks_from",
     "slates_from",
+    "spec_of",
 ]
 
 register_all()

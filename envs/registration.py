@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import gymnasium
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode
 
 from envs.single import WorldEnv
@@ -31,6 +33,21 @@ def register_all() -> None:
         entry_point="envs.registration:logged",
         vector_entry_point="envs.registration:logged_vector",
     )
+
+
+def spec_of(name: str, **options: Any) -> EnvSpec:
+    """Return what `gymnasium.make` makes a registered world with these options from.
+
+    Parameters
+    ----------
+    name : str
+        Of the world; see `simulators.make_world`.
+    **options
+        Of the world.
+    """
+    spec = deepcopy(gymnasium.spec(f"recloop/{name}-v0"))
+    spec.kwargs |= options
+    return spec
 
 
 def single(world: str, episode_statistics: bool = True, **options: Any) -> WorldEnv:

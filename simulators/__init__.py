@@ -16,6 +16,7 @@ from simulators.lanes import first_fault
 from simulators.logged import LoggedWorld
 from simulators.logs import Log, LogError, LogWriter, read_log, write_log
 from simulators.recogym import RecoGym
+from simulators.recording import LogRecorder, Recorder
 from simulators.records import Feedback, Response, Signal, WorldError
 from simulators.recsim import InterestEvolution, InterestExploration, LongTermSatisfaction
 from simulators.registry import make_world, world_names, world_options
@@ -45,6 +46,7 @@ __all__ = [
     "InterestExploration",
     "Log",
     "LogError",
+    "LogRecorder",
     "LogWriter",
     "LoggedWorld",
     "LongTermSatisfaction",
@@ -52,6 +54,7 @@ __all__ = [
     "Privileged",
     "Recipe",
     "RecoGym",
+    "Recorder",
     "Response",
     "Sardine",
     "Signal",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -12,9 +13,10 @@ from agents import PAD
 from simulators.records import WorldError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from agents.api import Floats, Keys, Policy
+    from simulators.recording import Recorder
     from simulators.records import Response
     from simulators.world import World
 
@@ -56,6 +58,7 @@ def rollout(
     steps: int,
     *,
     learn: bool = True,
+    record: Sequence[Recorder] = (),
     progress: Progress | None = None,
 ) -> Iterator[Response]:
     """Let a policy serve a world's present users, and those who come when they have left.
@@ -69,6 +72,8 @@ def rollout(
         How many requests every lane makes.
     learn : bool
         Whether the policy is given each step's outcomes.
+    record : sequence of Recorder
+        Are shown every step.
     progress : callable, optional
         See `Progress`; counts steps.
 
@@ -78,13 +83,22 @@ def rollout(
         One per step, when the policy has learned from it and the next users have come.
     """
     for step in range(steps):
-        response = world.respond(policy.decide(world.requests()))
-        if learn:
-            policy.update(response.facts)
+        response = _step(world, policy, learn, record)
         world.renew(response.ended)
         if progress is not None:
             progress(step + 1, steps)
         yield response
+
+
+def _step(world: World, policy: Policy, learn: bool, record: Sequence[Recorder]) -> Response:
+    for recorder in record:
+        recorder.before()
+    response = world.respond(policy.decide(world.requests()))
+    if learn:
+        policy.update(response.facts)
+    for recorder in record:
+        recorder.after(response)
+    return response
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +159,7 @@ def returns(
     *,
     steps: int | None = None,
     learn: bool = False,
+    record: Sequence[Recorder] = (),
     progress: Progress | None = None,
 ) -> Floats:
     """Return the summed reward of the first user of every seed: float64 [B].
@@ -163,6 +178,8 @@ def returns(
         How many requests a user makes at most.
     learn : bool
         Whether the policy is given each step's outcomes.
+    record : sequence of Recorder
+        Are shown every step.
     progress : callable, optional
         See `Progress`; counts users who have left, or steps where their number is given.
 
@@ -179,9 +196,7 @@ def returns(
     totals = np.zeros(len(seeds))
     step, ended = 0, np.zeros(len(seeds), dtype=np.bool_)
     while not ended.all() and step != steps:
-        response = world.respond(policy.decide(world.requests()))
-        if learn:
-            policy.update(response.facts)
+        response = _step(world, policy, learn, record)
         totals += response.feedback.reward
         step, ended = step + 1, response.ended
         if progress is not None and steps is not None:
@@ -218,6 +233,7 @@ def standings(
     seeds: Keys,
     *,
     steps: int | None = None,
+    record: Mapping[str, Sequence[Recorder]] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Standing]:
     """Let the world's bounds and other policies serve the same users, and rank them by score.
@@ -232,6 +248,8 @@ def standings(
         One user each.
     steps : int, optional
         See `returns`.
+    record : mapping of name to sequence of Recorder, optional
+        Who is shown every step of a policy. They are closed when it has served everybody.
     progress : callable, optional
         Is called with a policy's name, and see `Progress`.
 
@@ -249,7 +267,9 @@ def standings(
             if progress is not None:
                 progress(name, done, total)
 
-        values[name] = returns(world, policy, seeds, steps=steps, progress=report)
+        with ExitStack() as recorders:
+            shown = [recorders.enter_context(each) for each in (record or {}).get(name, ())]
+            values[name] = returns(world, policy, seeds, steps=steps, record=shown, progress=report)
     low, *_, high = (values[name] for name in bounds)
     return {
         name: Standing(len(seeds), Estimate.of(value), score(value, low, high))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from streaming.features import Schema, SchemaError
     from streaming.learner import GapError, Learner
     from streaming.metrics import Report
+    from streaming.recording import TrafficRecorder, schemas_of
     from streaming.records import DeadLetter, OutcomeRecord, Recommendation, RecordError
     from streaming.replay import Replayed, replay_log
     from streaming.restore import RestoreError
@@ -54,6 +55,7 @@ _HOMES = {
     "features": ("Schema", "SchemaError"),
     "learner": ("GapError", "Learner"),
     "metrics": ("Report",),
+    "recording": ("TrafficRecorder", "schemas_of"),
     "records": ("DeadLetter", "OutcomeRecord", "Recommendation", "RecordError"),
     "replay": ("Replayed", "replay_log"),
     "restore": ("RestoreError",),
@@ -108,6 +110,7 @@ __all__ = [
     "Topics",
     "Traffic",
     "TrafficError",
+    "TrafficRecorder",
     "Transport",
     "TransportError",
     "UserEvent",
@@ -116,6 +119,7 @@ __all__ = [
     "export_log",
     "replay_log",
     "schema_of",
+    "schemas_of",
     "start_after",
 ]
 

@@ -15,6 +15,7 @@ from streaming.sending import CONTEXT, Sender, numbers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from agents.api import Catalogue
     from streaming.config import WorkerConfig
     from streaming.transport.api import Transport
 
@@ -75,7 +76,7 @@ def replay_log(
     sender = Sender(transport, config)
     try:
         batches, total = ([log], len(log)) if isinstance(log, Outcomes) else (log, None)
-        teller = _Teller(sender, config.rules.window, interaction)
+        teller = Teller(sender, config.rules.window, interaction)
         end = 0
         for done, (batch, row) in enumerate(_in_time(batches), start=1):
             if stop is not None and stop():
@@ -102,18 +103,29 @@ def _in_time(batches: Iterable[Outcomes]) -> Iterator[tuple[Outcomes, int]]:
             yield batch, row
 
 
-class _Teller:
-    """Tells rows of a log."""
+class Teller:
+    """Tells rows of a log.
+
+    Parameters
+    ----------
+    sender : Sender
+    window : int
+        What is rewarded later than so many milliseconds after its ranking is told as in time.
+    interaction : str
+        The type of interaction that rewards become.
+    """
 
     def __init__(self, sender: Sender, window: int, interaction: str) -> None:
         self._sender, self._window, self._interaction = sender, window, interaction
         self._met: set[int] = set()
 
-    def tell(self, log: Outcomes, row: int) -> None:
-        """Send the events of a row."""
+    def tell(self, log: Outcomes, row: int, *, later: int = 0) -> None:
+        """Send the events of a row, so many milliseconds later than they were.
+
+        An item without a name is named by its key.
+        """
         requests, decisions = log.requests, log.decisions
-        names = requests.items.names or ()
-        time, key = int(requests.time[row]), int(requests.users[row])
+        time, key = int(requests.time[row]) + later, int(requests.users[row])
         user, ranking = name_of(key), name_of(int(requests.keys[row]))
         context = numbers(CONTEXT, requests.context[row])
         if key not in self._met:
@@ -123,7 +135,7 @@ class _Teller:
         filled = np.flatnonzero(decisions.slates[row] != PAD).tolist()
         items = [
             RankedItem(
-                names[decisions.slates[row, slot]],
+                _named(requests.items, decisions.slates[row, slot]),
                 propensity=_stated(decisions.propensities[row, slot]),
                 position=int(requests.positions[row, slot]),
                 seen=bool(log.seen[row, slot]),
@@ -140,7 +152,7 @@ class _Teller:
             version=int(decisions.versions[row]),
         )
         self._sender.send("rankings", user, event)
-        done = min(max(int(log.time[row]), time), time + self._window - 1)
+        done = min(max(int(log.time[row]) + later, time), time + self._window - 1)
         for slot, item in zip(filled, items, strict=True):
             if log.rewards[row, slot] != 0.0:
                 answer = InteractionEvent(
@@ -153,6 +165,10 @@ class _Teller:
                     value=float(log.rewards[row, slot]),
                 )
                 self._sender.send("interactions", user, answer)
+
+
+def _named(items: Catalogue, row: int) -> str:
+    return name_of(int(items.keys[row])) if items.names is None else items.names[row]
 
 
 def _stated(propensity: float) -> float | None:

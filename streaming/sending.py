@@ -16,6 +16,8 @@ from streaming.features import Feature, Schema
 from streaming.transport.partitioner import partition_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -84,6 +86,13 @@ class Sender:
                 event = ItemEvent(id=f"item {name}", timestamp=0, item=name, fields=fields)
                 self._producer.send(self.topics.items, encode(event), key=name.encode())
                 self.sent["items"] += 1
+        self._producer.flush()
+
+    def withdraw(self, names: Iterable[str]) -> None:
+        """Take items away."""
+        for name in names:
+            self._producer.send(self.topics.items, None, key=name.encode())
+            self.sent["items withdrawn"] += 1
         self._producer.flush()
 
     def send(self, kind: str, user: str, event: Event) -> None:

@@ -37,7 +37,8 @@ def from_minari(
     Parameters
     ----------
     episodes : iterable
-        Each with T + 1 observations, T discrete actions, rewards and terminations.
+        Each with T + 1 observations (dicts of arrays are flattened, in the order of their names), T
+        discrete actions, rewards and terminations.
     logged : str or callable
         The name under which `infos` tells the probability of each action, or the policy that acted.
     first : int
@@ -172,6 +173,8 @@ def _actions(given: Any, where: str) -> NDArray[np.int64]:
 
 
 def _table(given: Any, where: str) -> NDArray[np.float32]:
+    if isinstance(given, dict) and given:  # flattened as Gymnasium does it, in the order of names
+        return np.hstack([_table(given[name], where) for name in sorted(given)])
     if isinstance(given, dict | tuple):
         raise LogFormatError(f"{where}: observations are of several parts: flatten them first")
     found = np.asarray(given)

@@ -206,7 +206,8 @@ def test_what_follows_a_time_limit_is_not_known_and_not_learned_from() -> None:
     ("change", "words"),
     [
         ({"observations": np.ones((2, 3))}, "episode 1 has 2 actions, so there must be 3"),
-        ({"observations": {"a": np.ones(3)}}, "episode 1: observations are of several parts"),
+        ({"observations": (np.ones(3),)}, "episode 1: observations are of several parts"),
+        ({"observations": {"b": np.ones(2)}}, "episode 1 has 2 actions, so there must be 3"),
         ({"observations": np.full((3, 3), np.nan)}, "episode 1: observations are NaN"),
         ({"actions": np.array([0.5, 0.1])}, "episode 1: actions must be whole numbers"),
         ({"actions": np.array([0, -1])}, "episode 1: actions are negative in row 1"),
@@ -224,6 +225,15 @@ def test_an_episode_that_can_not_be_read_is_named(change: dict[str, Any], words:
     }
     with pytest.raises(LogFormatError, match=words):
         from_minari([SimpleNamespace(**good), SimpleNamespace(**good | change)], "chance")
+
+
+def test_observations_of_several_parts_are_flattened_in_the_order_of_their_names() -> None:
+    (steps,) = played(1, 4)
+    parts = {"b": steps.observations[:, 1:], "a": steps.observations[:, :1]}
+    split = SimpleNamespace(**{**vars(steps), "observations": parts})
+    one, other = from_minari([steps], "chance"), from_minari([split], "chance")
+    np.testing.assert_array_equal(one.states, other.states)
+    np.testing.assert_array_equal(one.following, other.following)
 
 
 def test_what_makes_no_episodes_or_values_is_refused() -> None:
