@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from streaming.config import ConfigError, WorkerConfig
+    from streaming.edge.app import edge_app
+    from streaming.edge.guard import Guard, GuardError
+    from streaming.edge.service import Edge
     from streaming.events import (
         BadEventError,
         Field,
@@ -42,6 +45,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "config": ("ConfigError", "WorkerConfig"),
+    "edge.app": ("edge_app",),
+    "edge.guard": ("Guard", "GuardError"),
+    "edge.service": ("Edge",),
     "events": (
         "BadEventError",
         "Field",
@@ -80,12 +86,15 @@ __all__ = [
     "ClientProperties",
     "ConfigError",
     "DeadLetter",
+    "Edge",
     "EmbeddedBroker",
     "Exported",
     "Faults",
     "FencedError",
     "Field",
     "GapError",
+    "Guard",
+    "GuardError",
     "InteractionEvent",
     "ItemEvent",
     "KafkaPythonTransport",
@@ -116,6 +125,7 @@ __all__ = [
     "UserEvent",
     "Worker",
     "WorkerConfig",
+    "edge_app",
     "export_log",
     "replay_log",
     "schema_of",

@@ -88,6 +88,7 @@ def recommendation_of(name: str, issued: Issued, seed: int) -> Recommendation:
         ordinal=issued.ordinal,
         time=issued.time,
         expires=issued.expires,
+        context=np.frombuffer(issued.context, dtype=np.float32).tolist(),
         items=[Slot(item, chance, position) for position, (item, chance) in enumerate(slots)],
         policy=issued.policy,
         version=issued.version,

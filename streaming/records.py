@@ -61,6 +61,8 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
         makes request `ordinal`, as in a simulated world.
     time, expires : int
         When it was decided and when it must no longer be shown, in milliseconds since the epoch.
+    context : list of D floats
+        What was known of user and situation: float32 values.
     items : list of Slot
     policy : str
     version : int
@@ -77,6 +79,7 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
     ordinal: int
     time: int
     expires: int
+    context: list[float]
     items: list[Slot]
     policy: str
     version: int

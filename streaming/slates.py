@@ -166,6 +166,12 @@ class Slates:
             time=np.array(times, dtype=np.int64),
         )
 
+    def rows(self, items: Sequence[str]) -> list[int | None]:
+        """Return the row of every item that can be shown now, None for the others."""
+        found = (self._rows.get(item) for item in items)
+        available = self.catalogue.available
+        return [row if row is not None and available[row] else None for row in found]
+
     def names(self, slate: Sequence[int]) -> list[str]:
         """Return the names of a slate's items."""
         return [self._names[row] for row in slate]
