@@ -6,24 +6,32 @@ same bits in a batch of one and of ten thousand, which BLAS and SIMD reductions 
 numba's disk cache looks at a kernel's own file only. A kernel that calls others would go on running
 their old code after they were changed, so the cache folder is named by the source of the kernel's
 module and of everything in the house that it imports.
+
+Compiling takes seconds, once after installation. So that nobody wonders what they wait for, a
+process that goes on compiling says so on standard error, once.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
+from time import perf_counter
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core import event
 from platformdirs import user_cache_path
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
+_NOTICEABLE = 0.5
+"""For how many seconds a process compiles in silence."""
 _HOUSE = Path(__file__).resolve().parent.parent
 _IMPORTS = re.compile(rb"^\s*(?:from|import)\s+([\w.]+)", re.MULTILINE)
 
@@ -82,3 +90,30 @@ def _digest(file: Path) -> str:
     for path in sorted(sources):
         digest.update(sources[path])
     return digest.hexdigest()
+
+
+class _Notice(event.Listener):
+    """Says that kernels are being compiled, when that has taken noticeable time and goes on."""
+
+    def __init__(self) -> None:
+        self._depth, self._began, self._took, self._said = 0, 0.0, 0.0, False
+
+    def on_start(self, event: Any) -> None:
+        """Begin to count, or speak. A kernel's compilation contains those of what it calls."""
+        self._depth += 1
+        if self._depth > 1:
+            return
+        self._began = perf_counter()
+        if self._took >= _NOTICEABLE and not self._said:
+            self._said = True
+            print("recloop compiles its kernels for this machine, once", file=sys.stderr)
+
+    def on_end(self, event: Any) -> None:
+        """Count the seconds."""
+        self._depth -= 1
+        if self._depth == 0:
+            self._took += perf_counter() - self._began
+
+
+_register: Any = event.register
+_register("numba:compile", _Notice())  # which is no event of what comes from the disk cache

@@ -1,4 +1,4 @@
-"""The kernels' disk cache: a changed callee is never run from an old one."""
+"""The kernels' disk cache: a changed callee is never run from an old one, and compiling is told."""
 
 from __future__ import annotations
 
@@ -33,3 +33,29 @@ def test_a_changed_callee_in_another_file_is_compiled_anew(tmp_path: Path) -> No
         )
         said.append(run.stdout.split())
     assert said == [["2.0", "0"], ["20.0", "0"], ["2.0", "1"]]
+
+
+def test_that_it_compiles_is_said_once_and_only_when_it_does(tmp_path: Path) -> None:
+    kernels = "".join(f"@compiled\ndef k{n}(x):\n    return x + {n}\n" for n in range(3))
+    (tmp_path / "zz_kernels.py").write_text(f"from agents.jit import compiled\n{kernels}")
+    code = (
+        "import agents.jit; agents.jit._NOTICEABLE = {seconds}; "
+        "from zz_kernels import k0, k1, k2; print(k0(1) + k1(1) + k2(1))"
+    )
+    said = []
+    for seconds, cache in ((0.0, "one"), (0.0, "one"), (1000.0, "two")):
+        run = subprocess.run(
+            [sys.executable, "-c", code.format(seconds=seconds)],
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "NUMBA_CACHE_DIR": str(tmp_path / cache),
+                "PYTHONPATH": str(Path(__file__).parents[2]),
+            },
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert run.stdout == "6\n"
+        said.append(run.stderr.splitlines())
+    assert said == [["recloop compiles its kernels for this machine, once"], [], []]
