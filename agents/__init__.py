@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         names,
         register,
     )
+    from agents.sharing import added_up, additive_parts, nothing, taken_back
     from agents.simple import EpsilonGreedy, Popular, Uniform
     from agents.slots import ScorePolicy, SlotPolicy, first_slot
     from agents.squarecb import SquareCB
@@ -68,6 +69,8 @@ __all__ = [
     "StateError",
     "Uniform",
     "UnknownPolicyError",
+    "added_up",
+    "additive_parts",
     "candidate_features",
     "check_policy",
     "describe",
@@ -83,7 +86,9 @@ __all__ = [
     "load_policy",
     "make",
     "names",
+    "nothing",
     "register",
+    "taken_back",
     "weigh",
 ]
 
@@ -130,6 +135,10 @@ _HOME = {
     "SlotPolicy": "slots",
     "first_slot": "slots",
     "SquareCB": "squarecb",
+    "added_up": "sharing",
+    "additive_parts": "sharing",
+    "nothing": "sharing",
+    "taken_back": "sharing",
 }
 """The module that each public name lives in."""
 

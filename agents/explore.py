@@ -14,6 +14,7 @@ import numpy as np
 from agents.api import Policy, RecloopError
 from agents.jit import compiled
 from agents.options import OptionError, above, share
+from agents.sharing import additive_parts
 from agents.slots import SlotPolicy, checked, greedy
 
 if TYPE_CHECKING:
@@ -87,6 +88,11 @@ class Explore(SlotPolicy["Floats"]):
             raise OptionError("Explore needs either an epsilon or a temperature, and not both")
         self.policy: Scored = policy
         self.version = getattr(policy, "version", 0)
+
+    @property
+    def additive(self) -> tuple[str, ...] | None:
+        """What of the state adds up: the wrapped policy knows; see `agents.sharing`."""
+        return additive_parts(self.policy)
 
     def scores(self, requests: Requests) -> Floats:
         """Return the wrapped policy's scores."""

@@ -115,6 +115,8 @@ class Linear(SlotPolicy[View]):
         The root of the policy's randomness.
     """
 
+    additive = ("gram", "moment")
+
     def __init__(self, shared: bool, interactions: bool, l2: float, seed: int) -> None:
         super().__init__(seed=seed)
         self.model = RewardModel(shared, interactions, l2)

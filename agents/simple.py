@@ -24,6 +24,7 @@ class Uniform(SlotPolicy[None]):
     """Every open candidate is as likely as any other: the policy whose logs teach the most."""
 
     name = "uniform"
+    additive = ()
 
     def prepare(self, requests: Requests) -> None:
         """There is nothing to know of a batch."""
@@ -107,6 +108,7 @@ class Popular(ScorePolicy):
     """
 
     name = "popular"
+    additive = ("sums", "counts")
 
     def __init__(self, *, prior: float = 0.0, weight: float = 1.0, seed: int = 0) -> None:
         super().__init__(seed=seed)
