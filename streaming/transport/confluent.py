@@ -40,6 +40,7 @@ from streaming.transport.api import (
     policy_of,
 )
 from streaming.transport.base import BaseProducer
+from streaming.transport.oauth import token_source
 from streaming.transport.properties import ClientProperties, reach, servers_of
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class ConfluentTransport:
     ) -> None:
         self._servers = servers_of(bootstrap_servers)
         self._properties = properties or ClientProperties()
+        self._tokens = token_source(self._properties)
         self._timeout = timeout
         self._admin: Any = None
         self._partitions: dict[str, int] = {}
@@ -220,7 +222,11 @@ class ConfluentTransport:
             name: value
             for name, value in self._properties.items()
             if name not in ("bootstrap.servers", "compression.type")
+            and not name.startswith("sasl.oauthbearer.")
         }
+        tokens = self._tokens
+        if tokens is not None:
+            options["oauth_cb"] = lambda _: (*tokens.token(), "", tokens.extensions)
         if options.get("ssl.endpoint.identification.algorithm") == "":
             options["ssl.endpoint.identification.algorithm"] = "none"
         return options

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.net.sasl.oauth import AbstractTokenProvider
 from kafka.structs import OffsetAndMetadata
 from kafka.structs import TopicPartition as KafkaTopicPartition
 
@@ -40,11 +41,14 @@ from streaming.transport.api import (
 )
 from streaming.transport.base import BaseProducer
 from streaming.transport.finished_aborts import careful
+from streaming.transport.oauth import token_source
 from streaming.transport.properties import ClientProperties, reach, servers_of
 from streaming.transport.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from streaming.transport.oauth import TokenSource
 
 MAX_IN_FLIGHT = 10_000
 """Sends that may wait for their acknowledgement."""
@@ -106,6 +110,7 @@ class KafkaPythonTransport:
         self._servers = servers_of(bootstrap_servers)
         self._timeout_ms = int(timeout * 1000)
         self._properties = properties or ClientProperties()
+        self._tokens = token_source(self._properties)
         self._watchdog = watchdog or Watchdog(HANGING)
         self._lock = Lock()
         self._reached = False
@@ -241,6 +246,8 @@ class KafkaPythonTransport:
                 options[option] = self._properties[name]
         if self._properties.get("ssl.endpoint.identification.algorithm") in ("", "none"):
             options["ssl_check_hostname"] = False
+        if self._tokens is not None:
+            options["sasl_oauth_token_provider"] = _TokenProvider(self._tokens)
         return options
 
     def _reach(self) -> None:
@@ -248,6 +255,22 @@ class KafkaPythonTransport:
         if not self._reached:
             reach(self._servers, self._timeout_ms / 1000)
             self._reached = True
+
+
+class _TokenProvider(AbstractTokenProvider):  # type: ignore[misc]
+    """Hands kafka-python the tokens of a source."""
+
+    def __init__(self, source: TokenSource) -> None:
+        super().__init__()
+        self._source = source
+
+    def token(self) -> str:
+        """Return a valid token."""
+        return self._source.token().value
+
+    def extensions(self) -> dict[str, str]:
+        """Return what is told beside it."""
+        return self._source.extensions
 
 
 class KafkaPythonConsumer:

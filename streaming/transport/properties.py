@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
+from streaming.transport import oauth
 from streaming.transport.api import TransportError
 
 KNOWN = frozenset(
@@ -24,6 +25,12 @@ KNOWN = frozenset(
         "client.id",
         "compression.type",
         "sasl.mechanism",
+        "sasl.oauthbearer.client.id",
+        "sasl.oauthbearer.client.secret",
+        "sasl.oauthbearer.extensions",
+        "sasl.oauthbearer.method",
+        "sasl.oauthbearer.scope",
+        "sasl.oauthbearer.token.endpoint.url",
         "sasl.password",
         "sasl.username",
         "security.protocol",
@@ -38,7 +45,15 @@ KNOWN = frozenset(
 """What is understood, in librdkafka's names."""
 
 _PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
-_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+_PASSWORD = ("sasl.username", "sasl.password")
+_NEEDED = {
+    "PLAIN": _PASSWORD,
+    "SCRAM-SHA-256": _PASSWORD,
+    "SCRAM-SHA-512": _PASSWORD,
+    "OAUTHBEARER": (oauth.ENDPOINT, oauth.CLIENT, oauth.SECRET),
+}
+"""SASL mechanisms, and what else each of them needs."""
+
 _JAVA_NAMES = {
     "ssl.truststore.location": ("ssl.ca.location",),
     "ssl.keystore.location": ("ssl.certificate.location", "ssl.key.location"),
@@ -47,7 +62,15 @@ _JAVA_NAMES = {
 _STORE_TYPES = ("ssl.truststore.type", "ssl.keystore.type")
 _SECRET = re.compile("password|secret|token|jaas")
 _REFERENCE = re.compile(r"\$\{(env|file):([^}]+)\}")
-_JAAS_OPTION = re.compile(r"(username|password)\s*=\s*\"((?:[^\"\\]|\\.)*)\"")
+_JAAS_NAMES = {
+    "username": "sasl.username",
+    "password": "sasl.password",
+    "clientId": oauth.CLIENT,
+    "clientSecret": oauth.SECRET,
+    "scope": oauth.SCOPE,
+}
+_JAAS_OPTION = re.compile(rf"({'|'.join(_JAAS_NAMES)})\s*=\s*\"((?:[^\"\\]|\\.)*)\"")
+_JAVA_HANDLER = "sasl.login.callback.handler.class"
 
 
 class ClientProperties(Mapping[str, str]):
@@ -70,7 +93,8 @@ class ClientProperties(Mapping[str, str]):
         for name, value in (given or {}).items():
             self._take(name, _REFERENCE.sub(_referent, value))
         self._check_choice("security.protocol", _PROTOCOLS)
-        self._check_choice("sasl.mechanism", _MECHANISMS)
+        self._check_choice("sasl.mechanism", tuple(_NEEDED))
+        self._check_choice("sasl.oauthbearer.method", ("oidc",))
         self._check_complete()
 
     @classmethod
@@ -93,7 +117,10 @@ class ClientProperties(Mapping[str, str]):
     def _take(self, name: str, value: str) -> None:
         if name == "sasl.jaas.config":
             for option, quoted in _JAAS_OPTION.findall(value):
-                self._values[f"sasl.{option}"] = re.sub(r"\\(.)", r"\1", quoted)
+                self._values[_JAAS_NAMES[option]] = re.sub(r"\\(.)", r"\1", quoted)
+        elif name == _JAVA_HANDLER:
+            if not value.endswith(".OAuthBearerLoginCallbackHandler"):
+                raise TransportError(f"{name} {value} is Java code, which cannot be run here")
         elif name in _STORE_TYPES:
             if value.upper() != "PEM":
                 raise TransportError(f"{name} must be PEM, not {value}: convert the store to PEM")
@@ -111,9 +138,12 @@ class ClientProperties(Mapping[str, str]):
     def _check_complete(self) -> None:
         """Refuse what a client would only stumble over once it is connected."""
         if self._values.get("security.protocol", "").startswith("SASL"):
-            for name in ("sasl.mechanism", "sasl.username", "sasl.password"):
+            needed = _NEEDED.get(self._values.get("sasl.mechanism", ""), ())
+            for name in ("sasl.mechanism", *needed):
                 if name not in self._values:
                     raise TransportError(f"security.protocol asks for SASL: give {name} as well")
+        if oauth.ENDPOINT in self._values:
+            oauth.check_endpoint(self._values[oauth.ENDPOINT])
         for name, value in self._values.items():
             if name.startswith("ssl.") and name.endswith(".location") and not Path(value).is_file():
                 raise TransportError(f"{name}: there is no file {value}")
@@ -186,6 +216,6 @@ def _referent(match: re.Match[str]) -> str:
 
 
 def _hint(name: str) -> str:
-    names = [*KNOWN, *_JAVA_NAMES, *_STORE_TYPES, "sasl.jaas.config"]
+    names = [*KNOWN, *_JAVA_NAMES, *_STORE_TYPES, "sasl.jaas.config", _JAVA_HANDLER]
     near = get_close_matches(name, names, n=1, cutoff=0.75)
     return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(KNOWN))}"
