@@ -28,7 +28,13 @@ from agents.options import OptionError
 Value: TypeAlias = bool | int | float | str
 Made = TypeVar("Made", bound=Callable[..., Policy])
 
-BUILT_IN = ("agents.simple", "agents.linear", "agents.squarecb")
+BUILT_IN = (
+    "agents.simple",
+    "agents.linear",
+    "agents.squarecb",
+    "agents.deep.ranker",
+    "agents.deep.reinforce",
+)
 """The modules that register recloop's own policies."""
 
 _factories: dict[str, Callable[..., Policy]] = {}

@@ -189,7 +189,7 @@ class Mlp:
         return out
 
 
-def widths_of(option: str, text: str) -> list[int]:
+def widths_of(option: str, text: int | str) -> list[int]:
     """Return the widths of hidden layers written as 64x32; `0` and nothing are no hidden layer.
 
     Raises

@@ -57,7 +57,7 @@ def test_descriptions_give_options_and_defaults() -> None:
         ("linucd", "no policy 'linucd'; did you mean 'linucb'?"),
         ("populer", "did you mean 'popular'?"),
         ("LinUCB", "no policy 'LinUCB'; did you mean 'linucb'?"),
-        ("zzz", "no policy 'zzz' (known: epsilon-greedy, lints, "),
+        ("zzz", "no policy 'zzz' (known: "),
         ("linucb:aplha=1", "'linucb' has no option 'aplha'; did you mean 'alpha'?"),
         ("uniform:alpha=1", "no option 'alpha' (known: seed)"),
         ("linucb:alpha=much", "alpha must be a finite number, not 'much'"),
