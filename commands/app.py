@@ -12,6 +12,7 @@ from commands import data
 from commands.broker import broker
 from commands.console import err
 from commands.demo import demo
+from commands.edge import edge
 from commands.evaluate import evaluate
 from commands.export import export
 from commands.serve import serve
@@ -31,7 +32,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.add_typer(data.app, name="data")
-for command in (train, simulate, evaluate, broker, serve, traffic, export):
+for command in (train, simulate, evaluate, broker, serve, edge, traffic, export):
     app.command()(command)
 
 
