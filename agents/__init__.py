@@ -21,10 +21,12 @@ if TYPE_CHECKING:
         key_of,
         keys_of,
     )
+    from agents.bandits.ucb import UCB1
     from agents.checks import PolicyCheckError, check_policy
     from agents.explanation import Explanation, explain
     from agents.explore import Explore
     from agents.features import candidate_features, features_at, joint, joint_width, weigh
+    from agents.forgetting import Forgetting
     from agents.lessons import LessonError, Lessons, lessons_of
     from agents.linear import LinTS, LinUCB
     from agents.options import OptionError, StateError
@@ -45,11 +47,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PAD",
+    "UCB1",
     "Catalogue",
     "Decisions",
     "EpsilonGreedy",
     "Explanation",
     "Explore",
+    "Forgetting",
     "LessonError",
     "Lessons",
     "LinTS",
@@ -103,6 +107,7 @@ _HOME = {
     "ShapeError": "api",
     "key_of": "api",
     "keys_of": "api",
+    "UCB1": "bandits.ucb",
     "PolicyCheckError": "checks",
     "check_policy": "checks",
     "Explanation": "explanation",
@@ -113,6 +118,7 @@ _HOME = {
     "joint": "features",
     "joint_width": "features",
     "weigh": "features",
+    "Forgetting": "forgetting",
     "LessonError": "lessons",
     "Lessons": "lessons",
     "lessons_of": "lessons",

@@ -30,6 +30,7 @@ Made = TypeVar("Made", bound=Callable[..., Policy])
 
 BUILT_IN = (
     "agents.simple",
+    "agents.bandits.ucb",
     "agents.linear",
     "agents.squarecb",
     "agents.deep.ranker",

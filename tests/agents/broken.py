@@ -120,7 +120,7 @@ class Restless(Popular):
 
     def decide(self, requests: Requests) -> Decisions:
         decided = super().decide(requests)
-        self.means.sums = self.means.sums * 0.99
+        self.tallies.table = self.tallies.table * 0.99
         return decided
 
 
@@ -178,7 +178,7 @@ class Pickled(Popular):
     """Its state holds objects."""
 
     def state_dict(self) -> State:
-        return super().state_dict() | {"memory": np.array([self.means], dtype=object)}
+        return super().state_dict() | {"memory": np.array([self.tallies], dtype=object)}
 
 
 class Forgetful(Popular):
@@ -186,14 +186,14 @@ class Forgetful(Popular):
 
     def load_state_dict(self, state: State) -> None:
         super().load_state_dict(state)
-        self.means.counts = np.ones_like(self.means.counts)
+        self.tallies.table[:, 1] = 1.0
 
 
 class Aliasing(Popular):
     """It hands out its own arrays."""
 
     def state_dict(self) -> State:
-        return super().state_dict() | {"sums": self.means.sums}
+        return super().state_dict() | {"sums": self.tallies.table[: len(self.tallies.arms), 0]}
 
 
 class RowBound(ScorePolicy):

@@ -149,7 +149,7 @@ def test_specs_build_what_they_say() -> None:
     wrapped = from_spec("popular:prior=1+temperature=0.2", seed=4)
     assert isinstance(wrapped, Explore)
     assert isinstance(wrapped.policy, Popular)
-    assert (wrapped.temperature, wrapped.seed, wrapped.policy.means.prior) == (0.2, 4, 1)
+    assert (wrapped.temperature, wrapped.seed, wrapped.policy.prior) == (0.2, 4, 1)
     assert isinstance(from_spec("lints:samples=3"), LinTS)
     assert isinstance(make("squarecb", model="tree"), SquareCB)
 
