@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from agents.explanation import Explanation, explain
     from agents.explore import Explore
     from agents.features import candidate_features, features_at, joint, joint_width, weigh
-    from agents.forgetting import Forgetting
     from agents.lessons import LessonError, Lessons, lessons_of
     from agents.linear import LinTS, LinUCB
     from agents.options import OptionError, StateError
@@ -53,7 +52,6 @@ __all__ = [
     "EpsilonGreedy",
     "Explanation",
     "Explore",
-    "Forgetting",
     "LessonError",
     "Lessons",
     "LinTS",
@@ -118,7 +116,6 @@ _HOME = {
     "joint": "features",
     "joint_width": "features",
     "weigh": "features",
-    "Forgetting": "forgetting",
     "LessonError": "lessons",
     "Lessons": "lessons",
     "lessons_of": "lessons",

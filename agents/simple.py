@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agents.bandits.tallies import ItemPolicy
-from agents.forgetting import Forgetting
-from agents.jit import compiled
+from agents.bandits.items import ItemPolicy
+from agents.forgetting import Memory
 from agents.options import above, finite, share
 from agents.registry import register
 from agents.slots import ScorePolicy, SlotPolicy, greedy
@@ -16,7 +15,7 @@ from agents.slots import ScorePolicy, SlotPolicy, greedy
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from agents.api import Floats, Requests, Rows
+    from agents.api import Floats, Requests
 
 
 @register("uniform")
@@ -48,8 +47,8 @@ class Popular(ItemPolicy["Floats"], ScorePolicy):
         The mean reward of an item that nothing is known of.
     weight : float
         How many observations the prior counts for.
-    discount, window
-        How it forgets; see `Forgetting`.
+    half_life, window : float
+        Seconds of event time after which an observation counts half, or not at all; see `Memory`.
     seed : int
         Ties are broken by it.
     """
@@ -62,20 +61,19 @@ class Popular(ItemPolicy["Floats"], ScorePolicy):
         *,
         prior: float = 0.0,
         weight: float = 1.0,
-        discount: float = 1.0,
-        window: int = 0,
+        half_life: float = 0.0,
+        window: float = 0.0,
         seed: int = 0,
     ) -> None:
-        super().__init__(Forgetting(discount, window), seed)
+        super().__init__(Memory(half_life, window), seed)
         self.prior = finite("prior", prior)
         self.weight = above("weight", weight, 0.0)
 
     def scores(self, requests: Requests) -> Floats:
         """Return the mean reward of every candidate: float64 [B, M]."""
-        arms = self.tallies.arms.of(requests)
-        out = np.empty(arms.shape)
-        means(arms, self.tallies.table, self.prior, self.weight, out)
-        return out
+        known = self.sums.of(requests)
+        found: Floats = (self.prior * self.weight + known[:, :, 0]) / (self.weight + known[:, :, 1])
+        return found
 
 
 @register("epsilon-greedy")
@@ -86,7 +84,7 @@ class EpsilonGreedy(Popular):
     ----------
     epsilon : float
         The share of slots that is spread evenly over all open candidates.
-    prior, weight, discount, window
+    prior, weight, half_life, window
         See `Popular`.
     seed : int
         The root of its randomness.
@@ -100,25 +98,13 @@ class EpsilonGreedy(Popular):
         epsilon: float = 0.1,
         prior: float = 0.0,
         weight: float = 1.0,
-        discount: float = 1.0,
-        window: int = 0,
+        half_life: float = 0.0,
+        window: float = 0.0,
         seed: int = 0,
     ) -> None:
-        super().__init__(prior=prior, weight=weight, discount=discount, window=window, seed=seed)
+        super().__init__(prior=prior, weight=weight, half_life=half_life, window=window, seed=seed)
         self.epsilon = share("epsilon", epsilon)
 
     def slot(self, view: Floats, open_: NDArray[np.bool_]) -> Floats:
         """Return epsilon-greedy over the mean rewards."""
         return greedy(view, open_, self.epsilon)
-
-
-@compiled
-def means(arms: Rows, table: Floats, prior: float, weight: float, out: Floats) -> None:
-    """Fill out with mean rewards drawn towards a prior; table holds sums and counts."""
-    for b in range(arms.shape[0]):
-        for m in range(arms.shape[1]):
-            arm = arms[b, m]
-            if arm < 0:
-                out[b, m] = prior
-            else:
-                out[b, m] = (prior * weight + table[arm, 0]) / (weight + table[arm, 1])

@@ -57,7 +57,7 @@ class Situations:
             candidates=candidates[kind],
             items=self.catalogue(),
             positions=np.tile(np.arange(SLOTS), (count, 1)),
-            time=np.full(count, 1_700_000_000_000, dtype=np.int64),
+            time=1_700_000_000_000 + 1000 * np.arange(count),  # a second apart: some forget
         )
 
     def outcomes(self, count: int, *, part: int = 1) -> Outcomes:

@@ -7,33 +7,32 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agents.bandits.tallies import ItemPolicy
-from agents.forgetting import Forgetting
+from agents.bandits.items import ItemPolicy
+from agents.forgetting import Memory
 from agents.jit import compiled
 from agents.options import at_least
 from agents.registry import register
 from agents.slots import ScorePolicy
 
 if TYPE_CHECKING:
-    from agents.api import Floats, Requests, Rows
+    from agents.api import Floats, Requests
 
 
 @register("ucb1")
 class UCB1(ItemPolicy["Floats"], ScorePolicy):
     """Shows what could be best: mean reward plus a bound on its error (Auer et al. 2002).
 
-    With t outcomes learned from, an item that was seen n times scores
-    mean + scale sqrt(2 ln t / n), and one that never was, infinity. A discount makes it discounted
-    UCB, a window sliding-window UCB (Garivier & Moulines 2011): t, n and the mean are then those of
-    what is remembered. It does not choose at random: wrap it in `Explore` before learning from its
-    logs offline.
+    An item that was seen n times of t scores mean + scale sqrt(2 ln t / n), and one that never was,
+    infinity. With a half-life it is discounted UCB, with a window sliding-window UCB (Garivier &
+    Moulines 2011): t, n and the mean are those of what still counts. It does not choose at random:
+    wrap it in `Explore` before learning from its logs offline.
 
     Parameters
     ----------
     scale : float
         The range of the rewards; less is less cautious than the theorem asks for.
-    discount, window
-        How it forgets; see `Forgetting`.
+    half_life, window : float
+        Seconds of event time after which an observation counts half, or not at all; see `Memory`.
     seed : int
         Ties are broken by it.
     """
@@ -41,26 +40,32 @@ class UCB1(ItemPolicy["Floats"], ScorePolicy):
     name = "ucb1"
 
     def __init__(
-        self, *, scale: float = 1.0, discount: float = 1.0, window: int = 0, seed: int = 0
+        self, *, scale: float = 1.0, half_life: float = 0.0, window: float = 0.0, seed: int = 0
     ) -> None:
-        super().__init__(Forgetting(discount, window), seed)
+        super().__init__(Memory(half_life, window), seed)
         self.scale = at_least("scale", scale, 0.0)
 
     def scores(self, requests: Requests) -> Floats:
         """Return the upper confidence bound of every candidate: float64 [B, M]."""
-        arms = self.tallies.arms.of(requests)
-        out = np.empty(arms.shape)
-        width = self.scale * sqrt(2.0 * log(max(self.tallies.rounds, 1.0)))
-        _bounds(arms, self.tallies.table, width, out)
+        known = self.sums.of(requests)
+        seen = total(self.sums.now())
+        out = np.empty(known.shape[:2])
+        _bounds(known, self.scale * sqrt(2.0 * log(max(seen, 1.0))), out)
         return out
 
 
 @compiled
-def _bounds(arms: Rows, table: Floats, width: float, out: Floats) -> None:
-    for b in range(arms.shape[0]):
-        for m in range(arms.shape[1]):
-            arm = arms[b, m]
-            if arm < 0 or table[arm, 1] <= 0.0:
-                out[b, m] = np.inf
-            else:
-                out[b, m] = table[arm, 0] / table[arm, 1] + width / sqrt(table[arm, 1])
+def total(known: Floats) -> float:
+    """Return how often all items together were seen, from the sums of each: float64 [n, 2]."""
+    seen = 0.0
+    for arm in range(len(known)):
+        seen += known[arm, 1]
+    return seen
+
+
+@compiled
+def _bounds(known: Floats, width: float, out: Floats) -> None:
+    for b in range(out.shape[0]):
+        for m in range(out.shape[1]):
+            won, count = known[b, m]
+            out[b, m] = won / count + width / sqrt(count) if count > 0.0 else np.inf

@@ -120,7 +120,7 @@ class Restless(Popular):
 
     def decide(self, requests: Requests) -> Decisions:
         decided = super().decide(requests)
-        self.tallies.table = self.tallies.table * 0.99
+        self.sums.values = self.sums.values * 0.99
         return decided
 
 
@@ -178,7 +178,7 @@ class Pickled(Popular):
     """Its state holds objects."""
 
     def state_dict(self) -> State:
-        return super().state_dict() | {"memory": np.array([self.tallies], dtype=object)}
+        return super().state_dict() | {"memory": np.array([self.sums], dtype=object)}
 
 
 class Forgetful(Popular):
@@ -186,14 +186,14 @@ class Forgetful(Popular):
 
     def load_state_dict(self, state: State) -> None:
         super().load_state_dict(state)
-        self.tallies.table[:, 1] = 1.0
+        self.sums.values[:, :, 1] = 1.0
 
 
 class Aliasing(Popular):
     """It hands out its own arrays."""
 
     def state_dict(self) -> State:
-        return super().state_dict() | {"sums": self.tallies.table[: len(self.tallies.arms), 0]}
+        return super().state_dict() | {"sums": self.sums.values[: len(self.sums.arms), 0, :1]}
 
 
 class RowBound(ScorePolicy):

@@ -50,7 +50,9 @@ def test_what_was_learned_adds_up_over_logs() -> None:
     whole.update(facts)
     one.update(facts.take([0, 1]))
     other.update(facts.take([2, 3]))
-    sums = dict(zip(*[whole.state_dict()[n].tolist() for n in ("arms", "sums")], strict=True))
+    sums = dict(
+        zip(*[whole.state_dict()[n].ravel().tolist() for n in ("arms", "sums")], strict=True)
+    )
     parts = [p.state_dict() for p in (one, other)]
     for key, total in sums.items():
         assert sum(p["sums"][p["arms"] == key].sum() for p in parts) == total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf, log, pi, sqrt
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,10 @@ if TYPE_CHECKING:
 
 
 def played(policy: UCB1, rewards: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return which arm was chosen in every round of a bandit whose rewards are drawn already."""
+    """Return which arm was chosen in every round, a second each, of rewards drawn before."""
     rounds, arms = rewards.shape
     asked = requests(catalogue(arms), np.tile(np.arange(arms), (rounds, 1)))
+    asked = replace(asked, time=1000 * np.arange(rounds))
     chosen = np.empty(rounds, dtype=np.int64)
     for t in range(rounds):
         now = asked.take([t])
@@ -28,26 +30,29 @@ def played(policy: UCB1, rewards: NDArray[np.float32]) -> NDArray[np.int64]:
     return chosen
 
 
-def indices(chosen: list[int], won: list[float], arms: int, age: list[float]) -> list[float]:
-    """Return the upper confidence bounds after rounds that weigh as `age` says."""
+def bounds(chosen: list[int], won: list[float], arms: int, weights: list[float]) -> list[float]:
+    """Return the upper confidence bounds after rounds that weigh this much."""
     out = []
     for arm in range(arms):
-        n = sum(w for c, w in zip(chosen, age, strict=True) if c == arm)
-        total = sum(w * r for c, r, w in zip(chosen, won, age, strict=True) if c == arm)
-        out.append(total / n + sqrt(2 * log(sum(age)) / n) if n > 0 else inf)
+        n = sum(w for c, w in zip(chosen, weights, strict=True) if c == arm)
+        mean = sum(w * r for c, r, w in zip(chosen, won, weights, strict=True) if c == arm)
+        out.append(mean / n + sqrt(2 * log(sum(weights)) / n) if n > 0 else inf)
     return out
 
 
-@pytest.mark.parametrize(("discount", "window"), [(1.0, 0), (0.95, 0), (1.0, 30)])
-def test_every_choice_has_the_highest_bound(discount: float, window: int) -> None:
-    rng = np.random.default_rng(0)
-    rewards = rng.random((200, 4)).astype(np.float32)
-    chosen = played(UCB1(discount=discount, window=window), rewards).tolist()
+@pytest.mark.parametrize(("half_life", "window"), [(0, 0), (16, 0), (0, 40)])
+def test_every_choice_has_the_highest_bound(half_life: float, window: float) -> None:
+    rewards = np.random.default_rng(0).random((200, 4)).astype(np.float32)
+    chosen = played(UCB1(half_life=half_life, window=window), rewards).tolist()
     won = [float(rewards[t, arm]) for t, arm in enumerate(chosen)]
     for t in range(1, 200):
-        weights = [discount**a if not window or a < window else 0.0 for a in range(t)][::-1]
-        bounds = indices(chosen[:t], won[:t], 4, weights)
-        assert bounds[chosen[t]] >= max(bounds) - 1e-9
+        # A tick is an eighth: 2 seconds of a half-life of 16, 5 of a window of 40.
+        aged = [(t - 1) // 2 - s // 2 for s in range(t)]
+        weights = [2 ** (-age / 8) if half_life else 1.0 for age in aged]
+        if window:
+            weights = [float((t - 1) // 5 - s // 5 < 8) for s in range(t)]
+        found = bounds(chosen[:t], won[:t], 4, weights)
+        assert found[chosen[t]] >= max(found) - 1e-9
 
 
 def test_regret_is_below_the_theorem_of_auer() -> None:
