@@ -54,7 +54,6 @@ class Popular(ItemPolicy["Floats"], ScorePolicy):
     """
 
     name = "popular"
-    additive = ("sums", "counts")
 
     def __init__(
         self,

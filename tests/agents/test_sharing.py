@@ -18,6 +18,7 @@ ADDITIVE = (
     "uniform",
     "popular",
     "epsilon-greedy",
+    "ucb1",
     "linucb+epsilon=0.1",
     "linucb:shared=false",
     "lints:interactions=false",
