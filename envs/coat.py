@@ -53,13 +53,11 @@ def observe(world: BatchedWorld, told: NDArray[np.float32]) -> Observation:
     told : float32 [S, B, K]
         What was revealed last: by a response, or by `opening`.
     """
-    seen: Observation = {}
+    seen: Observation = dict(zip(world.signal_names, told, strict=True))
     if world.catalogue is None:
         seen["user"], seen["documents"] = world.scene()
     else:
         seen["user"] = world.context()
-    for signal, values in zip(world.signals, told, strict=True):
-        seen[signal.name] = values
     return seen
 
 

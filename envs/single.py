@@ -41,7 +41,6 @@ class WorldEnv(gymnasium.Env[Observation, Slates]):
         self.observation_space = cast("spaces.Space[Observation]", observation_space(world))
         self.action_space = action_space(world)
         self.episode_statistics = episode_statistics
-        self._names = [signal.name for signal in world.signals]
         self._over = True
         self._feedback: Feedback | None = None
         self._began = perf_counter()
@@ -86,7 +85,7 @@ class WorldEnv(gymnasium.Env[Observation, Slates]):
 
     def _observe(self, told: NDArray[np.float32]) -> Observation:
         """Return what `envs.coat.observe` does of the only user, without the detour."""
-        seen: Observation = dict(zip(self._names, told[:, 0], strict=True))
+        seen: Observation = dict(zip(self.world.signal_names, told[:, 0], strict=True))
         if self.world.catalogue is None:
             context, documents = self.world.scene()
             seen["user"], seen["documents"] = context[0], documents[0]

@@ -27,6 +27,7 @@ from simulators import BatchedWorld, WorldError
 
 if TYPE_CHECKING:
     from agents.api import Rows
+    from simulators import Feedback
 
 Step = tuple[Observation, Floats, Mask, Mask, dict[str, Any]]
 
@@ -73,7 +74,9 @@ class WorldVectorEnv(VectorEnv[Observation, Slates, NDArray[Any]]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.single_action_space = action_space(world)
         self.action_space = SlateSpace(world.num_candidates, world.slate_size, num_envs)
-        self._ended: Mask = np.zeros(num_envs, dtype=np.bool_)
+        self._nobody: Mask = np.zeros(num_envs, dtype=np.bool_)
+        self._ended: Mask = self._nobody.copy()
+        self._feedback: Feedback | None = None
         self._waiting = False
         self._began: Floats = np.zeros(num_envs)
 
@@ -112,7 +115,7 @@ class WorldVectorEnv(VectorEnv[Observation, Slates, NDArray[Any]]):
         else:
             self.world.renew(mask & fresh, keys)
             self.world.renew(mask & ~fresh)
-        self._ended[mask] = False
+        self._ended = self._ended & ~mask
         self._waiting = bool(self._ended.any())
         self._began[mask] = perf_counter()
         return observe(self.world, opening(self.world)), {}
@@ -132,23 +135,33 @@ class WorldVectorEnv(VectorEnv[Observation, Slates, NDArray[Any]]):
         if self.mode is AutoresetMode.DISABLED and self._waiting:
             waiting = np.flatnonzero(self._ended).tolist()
             raise ActionError(f"environments {waiting} have ended: reset them before the next step")
-        feedback = self.world.advance(slates)
-        ended = feedback.terminated | feedback.truncated
+        feedback = self._answered(slates)
         told = feedback.told[1:]
-        some = bool(ended.any())
         infos: dict[str, Any] = {}
-        if some and self.episode_statistics:
-            infos = self._statistics(ended)
+        ended = self._nobody
+        if feedback.gone:
+            ended = feedback.terminated | feedback.truncated
+            if self.episode_statistics:
+                infos = self._statistics(ended)
         if self.mode is AutoresetMode.SAME_STEP:
-            if some:
+            if feedback.gone:
                 infos = self._final(ended, told, infos)
                 self._renew(ended, told)
         else:
             if self.mode is AutoresetMode.NEXT_STEP and self._waiting:
                 self._renew(self._ended, told)
-            self._ended, self._waiting = ended, some
+            self._ended, self._waiting = ended, feedback.gone > 0
         seen = observe(self.world, told)
         return seen, feedback.reward, feedback.terminated, feedback.truncated, infos
+
+    def _answered(self, slates: Rows) -> Feedback:
+        """Show the slates; what is not handed out is written over where it stands."""
+        kept = self._feedback
+        if kept is not None:
+            kept.reward = np.zeros(self.num_envs)
+            kept.terminated, kept.truncated = self._nobody.copy(), self._nobody.copy()
+        self._feedback = self.world.advance(slates, kept)
+        return self._feedback
 
     def _renew(self, mask: Mask, told: NDArray[np.float32]) -> None:
         self.world.renew(mask)

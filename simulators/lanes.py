@@ -42,16 +42,25 @@ def copy_lanes(source: NDArray[np.float32], mask: Mask, target: NDArray[np.float
 
 
 @compiled
-def enter(lanes: NDArray[Any], mask: Mask, later: np.uint64) -> None:
-    """Let the user come who is `later` users after the present one of the lane's seed."""
+def enter(lanes: NDArray[Any], mask: Mask, later: np.uint64) -> int:
+    """Let the user come who is `later` users after the present one of the lane's seed.
+
+    Returns
+    -------
+    int
+        How many came.
+    """
+    came = 0
     for b in range(lanes.shape[0]):
         if mask[b]:
+            came += 1
             lane = lanes[b]
             lane.episode += later
             lane.user = stream(lane.seed, lane.episode, np.uint64(1))  # what `derive` returns
             lane.visit = np.uint64(0)
             lane.total = 0.0
             lane.ended = False
+    return came
 
 
 @compiled
@@ -62,8 +71,15 @@ def advance(
     reward: Floats,
     terminated: Mask,
     truncated: Mask,
-) -> None:
-    """Count visit and reward in every lane that has a user, and mark those whose user is gone."""
+) -> int:
+    """Count visit and reward in every lane that has a user, and mark those whose user is gone.
+
+    Returns
+    -------
+    int
+        How many are gone.
+    """
+    gone = 0
     for b in range(lanes.shape[0]):
         lane = lanes[b]
         if lane.ended:
@@ -76,6 +92,8 @@ def advance(
         lane.total += reward[b]
         truncated[b] = not terminated[b] and np.int64(lane.visit) == horizon
         lane.ended = terminated[b] or truncated[b]
+        gone += lane.ended
+    return gone
 
 
 @compiled

@@ -84,6 +84,9 @@ class Feedback:
         Whether the user left.
     truncated : bool [B]
         Whether the user was still there when the horizon was reached.
+    gone : int
+        How many users left, or reached the horizon: where it is 0, as in most steps of few users,
+        nobody has to look.
     """
 
     asked: Mask
@@ -94,6 +97,7 @@ class Feedback:
     expected: Floats
     terminated: Mask
     truncated: Mask
+    gone: int = 0
 
     @property
     def rewards(self) -> NDArray[np.float32]:

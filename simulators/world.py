@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from simulators.records import Mask
 
 
+_FIRST, _NEXT = np.uint64(0), np.uint64(1)
+"""Which user of a seed comes: the first, or the one after the present one."""
+
+
 @runtime_checkable
 class World(Protocol):
     """Users who ask, are shown slates, and answer. `BatchedWorld` is the way to write one."""
@@ -227,14 +231,14 @@ class BatchedWorld(ABC):
         """Start the lanes; see `World.reset`."""
         self.lanes = np.zeros(len(seeds), dtype=LANE)
         self.lanes["seed"] = seeds
-        self._names = tuple(signal.name for signal in self.signals)
+        self.signal_names = tuple(signal.name for signal in self.signals)
         self._blank = np.zeros((1 + len(self.signals), len(seeds), self.slate_size), np.float32)
         for place, signal in enumerate(self.signals, start=1):
             self._blank[place] = signal.blank
         self._gone: Mask = self.lanes["ended"]
         self._small = len(seeds) * self.num_candidates * self.item_width * 4 < SMALLEST
         self._allocate(len(seeds))
-        self._enter(np.ones(len(seeds), dtype=np.bool_), np.uint64(0))
+        self._enter(np.ones(len(seeds), dtype=np.bool_), _FIRST)
 
     def renew(self, mask: Mask, seeds: Keys | None = None) -> None:
         """Bring the next users into the lanes of the mask; see `World.renew`.
@@ -248,13 +252,12 @@ class BatchedWorld(ABC):
         if seeds is not None:
             self.lanes["seed"][mask] = seeds[mask]
             self.lanes["episode"][mask] = 0
-        if mask.any():
-            self._enter(mask, np.uint64(0 if seeds is not None else 1))
+        self._enter(mask, _FIRST if seeds is not None else _NEXT)
 
     def _enter(self, mask: Mask, later: np.uint64) -> None:
-        lanes.enter(self.lanes, mask, later)
-        self._begin(mask)
-        self._moved()
+        if lanes.enter(self.lanes, mask, later):
+            self._begin(mask)
+            self._moved()
 
     def _moved(self) -> None:
         """Forget what was on offer: somebody has come, or moved on."""
@@ -325,16 +328,16 @@ class BatchedWorld(ABC):
         feedback : Feedback, optional
             Of an earlier step of these lanes that filled the same slots; nobody must need it any
             more, but for `told`, which is made anew. Making the rest anew is a fifth of what a
-            single user's step costs.
+            single user's step costs. In lanes without a user it says what it said.
         """
         if not self._offered:
             self.prepare()
         if feedback is None:
             feedback = self._feedback()
         else:
-            feedback.told = self._blank.copy()
+            feedback.told = self._told()
         self._answer(choices, feedback)
-        lanes.advance(
+        feedback.gone = lanes.advance(
             self.lanes,
             feedback.told,
             -1 if self.horizon is None else self.horizon,
@@ -348,18 +351,24 @@ class BatchedWorld(ABC):
     def _feedback(self) -> Feedback:
         """Return feedback in which nothing has happened yet."""
         B, shape = len(self.lanes), self._blank.shape
-        told = self._room("told", shape)
-        np.copyto(told, self._blank)
         return Feedback(
             ~self._gone,
-            told,
-            self._names,
+            self._told(),
+            self.signal_names,
             np.zeros(B),
             np.zeros(shape[1:], dtype=np.bool_),
             np.zeros(shape[1:]),
             np.zeros(B, dtype=np.bool_),
             np.zeros(B, dtype=np.bool_),
         )
+
+    def _told(self) -> NDArray[np.float32]:
+        """Return rewards and signals that are blank: float32 [1 + S, B, K]."""
+        if self._small:
+            return self._blank.copy()
+        told = self._room("told", self._blank.shape)
+        np.copyto(told, self._blank)
+        return told
 
     def requests(self) -> Requests:
         """Return what the present users ask; see `World.requests`."""
