@@ -63,6 +63,7 @@ def _first_line(text: str | None) -> str:
 
 _USER, _ITEM = "The user's identifier.", "The item's identifier."
 _GONE = _Message("ItemGone", _ITEM, "A tombstone, without a value: the item may not be shown now.")
+_ERASED = _Message("UserErased", _USER, "A tombstone, without a value: the user is forgotten.")
 _STATE = _Message(
     "UserState",
     _USER,
@@ -79,11 +80,11 @@ _EVENTS = [_told(kind, _USER) for kind in (UserEvent, RankingEvent, InteractionE
 _RECOMMENDATION = _told(Recommendation, _USER)
 _CHANNELS: dict[str, tuple[str, list[_Message]]] = {
     "items": ("receive", [_told(ItemEvent, _ITEM), _GONE]),
-    "feedback": ("receive", _EVENTS),
-    "recommendations": ("send", [_RECOMMENDATION]),
+    "feedback": ("receive", [*_EVENTS, _ERASED]),
+    "recommendations": ("send", [_RECOMMENDATION, _ERASED]),
     "decisions": ("send", [_RECOMMENDATION]),
     "outcomes": ("send", [_told(OutcomeRecord, _USER)]),
-    "state": ("send", [_STATE]),
+    "state": ("send", [_STATE, _ERASED]),
     "model": ("send", [_MODEL]),
     "dead_letters": ("send", [_told(DeadLetter, "The key of the message it is about.")]),
 }

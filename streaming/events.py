@@ -18,7 +18,8 @@ from msgspec import Meta
 from agents.api import RecloopError
 
 Value: TypeAlias = bool | float | str | list[str | float]
-Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
+LONGEST_NAME = 256
+Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)]
 Position: TypeAlias = Annotated[int, Meta(ge=0, le=1_000_000)]
 Version: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
@@ -99,6 +100,12 @@ class InteractionEvent(_Event, frozen=True, kw_only=True, tag="interaction"):
     fields: list[Field] = []
 
 
+class Erasure(msgspec.Struct, frozen=True):
+    """That a user is to be forgotten: on the topic a record without a value, keyed by the user."""
+
+    user: Name
+
+
 Event: TypeAlias = ItemEvent | UserEvent | RankingEvent | InteractionEvent
 
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
@@ -158,6 +165,23 @@ def decode(value: bytes) -> Event:
         raise BadEventError("not in the contract: nested too deeply") from None
     _check(event)
     return event
+
+
+def erasure_of(key: bytes | None) -> Erasure:
+    """Return what a record without a value asks for.
+
+    Raises
+    ------
+    BadEventError
+        If its key is no user's name.
+    """
+    try:
+        name = "" if key is None else key.decode()
+    except UnicodeDecodeError:
+        raise BadEventError("the key is not UTF-8 text") from None
+    if not 1 <= len(name) <= LONGEST_NAME:
+        raise BadEventError("a record without a value erases a user, who must be its key")
+    return Erasure(name)
 
 
 def encode(event: Event) -> bytes:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import numpy as np
 
 from agents.api import key_of
-from streaming.events import BadEventError, InteractionEvent, RankingEvent, UserEvent
+from streaming.events import BadEventError, Erasure, InteractionEvent, RankingEvent, UserEvent
 from streaming.records import KEPT_BYTES, DeadLetter, letter_of
 from streaming.slates import RefusedError
 from streaming.state import Credit, OpenRanking, Waiting
@@ -91,11 +91,14 @@ class Batch:
         The users of whom something was taken in, in order of appearance.
     letters : list of DeadLetter
         What was refused.
+    erased : list of str
+        The users who are to be forgotten.
     """
 
     closed: list[Closed] = field(default_factory=list)
     touched: dict[str, Touch] = field(default_factory=dict)
     letters: list[DeadLetter] = field(default_factory=list)
+    erased: list[str] = field(default_factory=list)
 
 
 class Join:
@@ -137,8 +140,11 @@ class Join:
         if time > self._watermark.value:
             self._watermark.floor = self._shard.state.floor = time
 
-    def take(self, event: Feedback, record: Record, opener: Opener) -> None:
-        """Take an event in, count it as a duplicate, or bury it."""
+    def take(self, event: Feedback | Erasure, record: Record, opener: Opener) -> None:
+        """Take an event in, count it as a duplicate, or bury it; or forget a user."""
+        if isinstance(event, Erasure):
+            self._erase(event.user)
+            return
         try:
             self._take(event, event.time, record, opener)
         except RefusedError as error:
@@ -174,6 +180,16 @@ class Join:
         return batch
 
     # --- taking events in
+
+    def _erase(self, name: str) -> None:
+        """Forget a user, and all of theirs that is open; what comes later is a new user's."""
+        known = self._shard.erase(name)
+        self._counts.erasures += 1
+        self._counts.erased_rankings += len(known.open)
+        self._counts.erased_interactions += len(known.waiting)
+        self._counts.waiting -= len(known.waiting)
+        self._batch.touched.pop(name, None)
+        self._batch.erased.append(name)
 
     def _take(self, event: Feedback, time: int, record: Record, opener: Opener) -> None:
         if time > record.timestamp + self._rules.max_ahead and record.timestamp >= 0:

@@ -46,9 +46,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     events : int
         How many records of feedback were read since the loop began. Each is in exactly one of
-        users, rankings, interactions, duplicates, dead and waiting.
+        users, rankings, interactions, duplicates, dead, waiting, erasures and erased_interactions.
     waiting : int
         Interactions whose ranking has not come yet.
+    erasures, erased_interactions : int
+        Users forgotten, and interactions that waited for a ranking when their user was.
     dead : dict of str to int
         Dead letters by kind.
     items : int
@@ -73,6 +75,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     interactions: int
     duplicates: int
     waiting: int
+    erasures: int
+    erased_interactions: int
     dead: dict[str, int]
     items: int
     outcomes: int
@@ -99,6 +103,8 @@ def report(counts: Iterable[Counts], learner: Learner, stopwatch: Stopwatch) -> 
         interactions=sum(part.interactions for part in parts),
         duplicates=sum(part.duplicates for part in parts),
         waiting=sum(part.waiting for part in parts),
+        erasures=sum(part.erasures for part in parts),
+        erased_interactions=sum(part.erased_interactions for part in parts),
         dead=dict(sorted(dead.items())),
         items=sum(part.items for part in parts),
         outcomes=sum(part.outcomes for part in parts),

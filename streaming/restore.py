@@ -73,6 +73,8 @@ def restore_shards(
         for record in records:
             if record.key is not None and record.value is not None:
                 changelogs[record.partition][record.key] = record.value
+            elif record.key is not None:
+                changelogs[record.partition].pop(record.key, None)
     shards = []
     for partition, changelog in enumerate(changelogs):
         shard = Shard(partition, features)

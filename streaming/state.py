@@ -17,7 +17,7 @@ from streaming.records import read
 from streaming.watermark import NEVER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 PARTITION_KEY = b"\xffpartition"
 """The changelog key of a partition's own state: not UTF-8, so no user's name."""
@@ -132,11 +132,16 @@ class UserState(msgspec.Struct, array_like=True, gc=False):
         return newest if newest is not None and newest.ordinal == self.rankings else None
 
 
+_NOBODY = UserState()
+
+
 class Counts(msgspec.Struct):
     """What happened to every event of a partition since it began.
 
     An event that was read is in exactly one of `users`, `rankings`, `interactions`, `duplicates`,
-    `dead` (by kind) or `waiting`. Refused records of `items` are counted by partition 0.
+    `dead` (by kind), `waiting`, `erasures` or `erased_interactions` (which waited when their user
+    was erased). `erased_rankings` were open then, and make no outcomes. Refused records of `items`
+    are counted by partition 0.
     """
 
     users: int = 0
@@ -148,11 +153,14 @@ class Counts(msgspec.Struct):
     outcomes: int = 0
     decisions: int = 0
     items: int = 0
+    erasures: int = 0
+    erased_rankings: int = 0
+    erased_interactions: int = 0
 
     @property
     def open(self) -> int:
         """How many rankings and interactions wait for what is still to come."""
-        return self.rankings - self.outcomes + self.waiting
+        return self.rankings - self.erased_rankings - self.outcomes + self.waiting
 
     def bury(self, kind: str) -> None:
         """Count a dead letter."""
@@ -162,7 +170,8 @@ class Counts(msgspec.Struct):
     def events(self) -> int:
         """How many events were read."""
         taken = self.users + self.rankings + self.interactions
-        return taken + self.duplicates + self.waiting + sum(self.dead.values())
+        gone = self.erasures + self.erased_interactions
+        return taken + self.duplicates + self.waiting + sum(self.dead.values()) + gone
 
 
 class PartitionState(msgspec.Struct):
@@ -235,6 +244,13 @@ class Shard:
         self._sizes[name] = size
         return True
 
+    def erase(self, name: str) -> UserState:
+        """Begin a user anew, and return what was known; nothing is counted."""
+        known = self.user(name)
+        self._drafts[name] = UserState()
+        self._sizes[name] = 0
+        return known
+
     def changed(self) -> list[tuple[str, UserState]]:
         """Return the users whom the batch changes."""
         return [(name, self._drafts[name]) for name in self._sizes]
@@ -257,18 +273,28 @@ class Shard:
                 del self._scheduled[name]
                 yield name
 
-    def changes(self) -> dict[bytes, bytes]:
-        """Return what the batch changed, as records of the changelog: key to value."""
-        changed = {name.encode(): _encode(user) for name, user in self.changed()}
+    def changes(self) -> dict[bytes, bytes | None]:
+        """Return what the batch changed, as records of the changelog: key to value.
+
+        Users of whom nothing is known any more are tombstones, so that the changelog forgets them.
+        """
+        changed: dict[bytes, bytes | None] = {}
+        for name, user in self.changed():
+            if user != _NOBODY:
+                changed[name.encode()] = _encode(user)
+            elif name in self.live:
+                changed[name.encode()] = None
         state = _encode(self.state)
         if state != self._live_state:
             changed[PARTITION_KEY] = state
         return changed
 
-    def promote(self, changed: dict[bytes, bytes]) -> None:
+    def promote(self, changed: Mapping[bytes, bytes | None]) -> None:
         """Make the batch's changes the live state: called after the commit."""
         for key, value in changed.items():
-            if key == PARTITION_KEY:
+            if value is None:
+                self.live.pop(key.decode(), None)
+            elif key == PARTITION_KEY:
                 self._live_state = value
             else:
                 self.live[key.decode()] = value

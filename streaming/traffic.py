@@ -313,11 +313,12 @@ class Traffic:
                 )
 
     def _read(self, record: Record, heard: float) -> None:
-        value = record.value or b""
-        if record.topic == self._config.topics.outcomes:
-            self._open.pop(_closed.decode(value).ranking, None)
+        if record.value is None:  # a user was erased
             return
-        recommendation = decode_recommendation(value)
+        if record.topic == self._config.topics.outcomes:
+            self._open.pop(_closed.decode(record.value).ranking, None)
+            return
+        recommendation = decode_recommendation(record.value)
         self._latest[recommendation.user] = recommendation
         self._heard[recommendation.user] = heard
 

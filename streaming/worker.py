@@ -25,7 +25,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streaming import snapshot
-from streaming.events import BadEventError, ItemEvent, decode
+from streaming.events import BadEventError, ItemEvent, decode, erasure_of
 from streaming.issue import issue, outcome_of, recommendation_of
 from streaming.join import Join
 from streaming.learner import Learner, logistic_regression
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from agents.api import Policy
     from streaming.config import WorkerConfig
+    from streaming.events import Erasure
     from streaming.join import Batch, Feedback
     from streaming.learner import ClickModel
     from streaming.records import DeadLetter, OutcomeRecord, Recommendation
@@ -230,6 +231,7 @@ class Worker:
             self._producer.begin()
             self._reached("begin")
             letters += [letter for batch in batches for letter in batch.letters]
+            self._erase(batches)
             self._publish(outcomes, recommendations, letters)
             self._reached("publish")
             changes = self._changelog()
@@ -243,7 +245,7 @@ class Worker:
         self._reached("promote")
         return len(records)
 
-    def _decode(self, records: list[Record]) -> list[tuple[Feedback, Record]]:
+    def _decode(self, records: list[Record]) -> list[tuple[Feedback | Erasure, Record]]:
         events = []
         for record in records:
             join = self._joins[record.partition]
@@ -262,11 +264,9 @@ class Worker:
                 join.bury("contract", str(error), record)
         return events
 
-    def _event(self, record: Record) -> Feedback:
+    def _event(self, record: Record) -> Feedback | Erasure:
         """Return the event that a record of `feedback` holds, if it lies where it belongs."""
-        if record.value is None:
-            raise BadEventError("a record without a value is no event")
-        event = decode(record.value)
+        event = erasure_of(record.key) if record.value is None else decode(record.value)
         if isinstance(event, ItemEvent):
             raise BadEventError("item events belong on the topic `items`")
         user = event.user.encode()
@@ -356,6 +356,14 @@ class Worker:
                 )
         return recommendations
 
+    def _erase(self, batches: list[Batch]) -> None:
+        """Take back what erased users were recommended."""
+        for shard, batch in zip(self._shards, batches, strict=True):
+            for name in batch.erased:
+                self._producer.send(
+                    self._topics.recommendations, None, key=name.encode(), partition=shard.partition
+                )
+
     def _publish(
         self,
         outcomes: list[tuple[int, OutcomeRecord]],
@@ -377,7 +385,7 @@ class Worker:
             if len(message) <= _LARGEST_SNAPSHOT:
                 send(topics.model, message, key=_WHOLE_MODEL)
 
-    def _changelog(self) -> list[dict[bytes, bytes]]:
+    def _changelog(self) -> list[dict[bytes, bytes | None]]:
         """Publish what changed of the state, and return it by partition."""
         changes = [shard.changes() for shard in self._shards]
         for partition, changed in enumerate(changes):

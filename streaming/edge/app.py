@@ -30,7 +30,7 @@ from streaming.edge.answers import (
 from streaming.edge.openapi import MOST_ITEMS, document
 from streaming.edge.service import NothingToShowError
 from streaming.edge.ward import Ward
-from streaming.events import BadEventError
+from streaming.events import LONGEST_NAME, BadEventError
 from streaming.transport.api import TransportError
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from streaming.edge.guard import Guard
     from streaming.edge.service import Edge
 
-LONGEST_NAME = 256
 MOST_BYTES = 1 << 20
 
 

@@ -241,13 +241,9 @@ class Loop:
 
     def recommended(self) -> dict[str, Recommendation]:
         """Return the latest recommendation of every user."""
-        return {
-            decision.user: decision
-            for decision in (
-                decode_recommendation(r.value or b"")
-                for r in self.read(self.topics.recommendations)
-            )
-        }
+        latest = {record.key: record.value for record in self.read(self.topics.recommendations)}
+        found = [decode_recommendation(value) for value in latest.values() if value is not None]
+        return {decision.user: decision for decision in found}
 
     def letters(self) -> list[DeadLetter]:
         """Return the dead letters in order."""

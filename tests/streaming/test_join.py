@@ -48,7 +48,11 @@ class Bench:
         self.closed += batch.closed
         self.letters += batch.letters
         changes = self.shard.changes()
-        self.changelog |= changes
+        for key, value in changes.items():
+            if value is None:
+                del self.changelog[key]
+            else:
+                self.changelog[key] = value
         self.shard.promote(changes)
         return set(batch.touched)
 
