@@ -209,9 +209,13 @@ def _weights(behind: Rows, *, window: bool) -> Floats:
 
 
 @compiled
-def fade(ticks: int) -> float:
-    """Return the weight that is left after so many ticks of a half-life."""
-    return float(np.exp2(-ticks / STEPS))
+def weight_of(behind: int, cells: int) -> float:
+    """Return what an observation counts that is so many ticks behind the clock."""
+    if behind == 0:
+        return 1.0
+    if cells == 1:
+        return float(np.exp2(-behind / STEPS))
+    return 1.0 if behind < STEPS else 0.0
 
 
 @compiled
@@ -235,10 +239,9 @@ def cell_of(tick: int, ticks: Rows, values: Floats) -> tuple[int, float]:
     """
     if len(ticks) == 1:
         if tick > ticks[0]:
-            if ticks[0] != NEVER:
-                values[0] *= fade(tick - ticks[0])
+            values[0] *= weight_of(tick - ticks[0], 1)
             ticks[0] = tick
-        return 0, 1.0 if tick == ticks[0] else fade(ticks[0] - tick)
+        return 0, weight_of(ticks[0] - tick, 1)
     cell = tick % len(ticks)
     if tick > ticks[cell]:
         values[cell] = 0.0
@@ -251,15 +254,7 @@ def weigh_cells(clock: int, ticks: Rows, values: Floats, out: Floats) -> None:
     """Fill `out`, [S], with the sum over one arm's cells as they weigh at this clock."""
     out[:] = 0.0
     for cell in range(len(ticks)):
-        if ticks[cell] == NEVER:
-            continue
-        behind = clock - ticks[cell]
-        if behind == 0:
-            weight = 1.0
-        elif len(ticks) == 1:
-            weight = fade(behind)
-        else:
-            weight = 1.0 if behind < STEPS else 0.0
+        weight = weight_of(clock - ticks[cell], len(ticks))
         for s in range(len(out)):
             out[s] += weight * values[cell, s]
 

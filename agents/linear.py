@@ -13,12 +13,13 @@ import numpy as np
 
 from agents.api import PAD
 from agents.features import joint, joint_width
+from agents.forgetting import Memory
 from agents.lessons import lessons_of
 from agents.options import OptionError, above, at_least, share
 from agents.posterior import sample_disjoint, sample_shared, score_disjoint, score_shared, vote
 from agents.registry import register
 from agents.ridge import Ridge
-from agents.slots import ScorePolicy, SlotPolicy
+from agents.slots import ScoreError, ScorePolicy, SlotPolicy
 from agents.streams import word
 
 if TYPE_CHECKING:
@@ -40,11 +41,22 @@ class RewardModel:
         Whether a shared regression also sees all products of context and item features.
     l2 : float
         The weight of the ridge prior.
+    memory : Memory
+        How long observations count.
+    logistic : bool
+        Whether the regression is a logistic one; see `Ridge`.
     """
 
-    def __init__(self, shared: bool, interactions: bool, l2: float) -> None:
+    def __init__(
+        self,
+        shared: bool,
+        interactions: bool,
+        l2: float,
+        memory: Memory,
+        logistic: bool = False,
+    ) -> None:
         self.shared, self.interactions = shared, interactions
-        self.ridge = Ridge(above("l2", l2, 0.0))
+        self.ridge = Ridge(above("l2", l2, 0.0), memory, logistic)
 
     def width(self, requests: Requests) -> int:
         """Return P, the number of features that these requests give the regression."""
@@ -56,15 +68,15 @@ class RewardModel:
     def learn(self, outcomes: Outcomes) -> None:
         """Regress the rewards of all seen slots, one by one and in their order."""
         taught, requests = lessons_of(outcomes), outcomes.requests
-        context = requests.context[taught.request]
+        context, time = requests.context[taught.request], requests.time[taught.request]
         if self.shared:
             items = requests.items.features[taught.item][:, None, :]
             x = joint(context, items, self.interactions)[:, 0]
-            self.ridge.learn(np.zeros(len(x), dtype=np.uint64), x, taught.reward)
+            self.ridge.learn(np.zeros(len(x), dtype=np.uint64), x, taught.reward, time)
         else:
             x = np.ones((len(context), 1 + context.shape[1]))
             x[:, 1:] = context
-            self.ridge.learn(taught.key, x, taught.reward)
+            self.ridge.learn(taught.key, x, taught.reward, time)
 
     def posterior(self, requests: Requests) -> tuple[Floats, Floats]:
         """Return estimate and standard deviation (of unit noise) of every candidate's reward.
@@ -73,13 +85,18 @@ class RewardModel:
         -------
         mean, deviation : float64 [B, M]
             theta' x and sqrt(x' A^-1 x); zeros for padded candidates.
+
+        Raises
+        ------
+        ScoreError
+            If a request's context or a candidate's features are not finite numbers.
         """
         P, ridge, candidates = self.width(requests), self.ridge, requests.candidates
         mean, deviation = np.zeros(candidates.shape), np.zeros(candidates.shape)
         if self.shared:
             theta, inverse = ridge.only(P)
             items = requests.items.features
-            score_shared(
+            strange = score_shared(
                 requests.context,
                 items,
                 candidates,
@@ -90,8 +107,9 @@ class RewardModel:
                 deviation,
             )
         else:
+            ridge.freshen()
             arms, prior = ridge.arms.of(requests), 1.0 / ridge.l2
-            score_disjoint(
+            strange = score_disjoint(
                 requests.context,
                 candidates,
                 arms,
@@ -101,7 +119,17 @@ class RewardModel:
                 mean,
                 deviation,
             )
+        expect_finite(strange)
         return mean, deviation
+
+
+def expect_finite(strange: int) -> None:
+    """Raise `ScoreError` if a kernel met a request, `strange`, that cannot be scored."""
+    if strange >= 0:
+        raise ScoreError(
+            f"the context of request {strange} of the batch, or the features of one of its "
+            "candidates, are not finite numbers: nothing can be chosen by them"
+        )
 
 
 class Linear(SlotPolicy[View]):
@@ -109,17 +137,16 @@ class Linear(SlotPolicy[View]):
 
     Parameters
     ----------
-    shared, interactions, l2
-        See `RewardModel`.
+    model : RewardModel
     seed : int
         The root of the policy's randomness.
     """
 
     additive = ("gram", "moment")
 
-    def __init__(self, shared: bool, interactions: bool, l2: float, seed: int) -> None:
+    def __init__(self, model: RewardModel, seed: int) -> None:
         super().__init__(seed=seed)
-        self.model = RewardModel(shared, interactions, l2)
+        self.model = model
 
     def update(self, outcomes: Outcomes) -> None:
         """Regress the rewards of what was seen."""
@@ -156,6 +183,8 @@ class LinUCB(Linear["Floats"], ScorePolicy):
         The weight of the ridge prior.
     interactions : bool
         Whether the shared regression also sees all products of context and item features.
+    half_life, window : float
+        Seconds of event time after which an observation counts half, or not at all; see `Memory`.
     seed : int
         Ties are broken by it.
     """
@@ -169,9 +198,12 @@ class LinUCB(Linear["Floats"], ScorePolicy):
         alpha: float = 1.0,
         l2: float = 1.0,
         interactions: bool = True,
+        half_life: float = 0.0,
+        window: float = 0.0,
         seed: int = 0,
     ) -> None:
-        super().__init__(shared, interactions, l2, seed)
+        memory = Memory(half_life, window)
+        super().__init__(RewardModel(shared, interactions, l2, memory), seed)
         self.alpha = at_least("alpha", alpha, 0.0)
 
     def scores(self, requests: Requests) -> Floats:
@@ -202,6 +234,8 @@ class LinTS(Linear["Rows"]):
         The weight of the ridge prior.
     interactions : bool
         Whether the shared regression also sees all products of context and item features.
+    half_life, window : float
+        Seconds of event time after which an observation counts half, or not at all; see `Memory`.
     seed : int
         The root of its randomness.
     """
@@ -217,9 +251,12 @@ class LinTS(Linear["Rows"]):
         floor: float = 0.05,
         l2: float = 1.0,
         interactions: bool = True,
+        half_life: float = 0.0,
+        window: float = 0.0,
         seed: int = 0,
     ) -> None:
-        super().__init__(shared, interactions, l2, seed)
+        memory = Memory(half_life, window)
+        super().__init__(RewardModel(shared, interactions, l2, memory), seed)
         if samples < 1:
             raise OptionError(f"samples must be at least 1, not {samples}")
         self.scale = at_least("scale", scale, 0.0)
@@ -239,10 +276,9 @@ class LinTS(Linear["Rows"]):
         best = np.full((B, self.samples, kept), PAD, dtype=np.int64)
         seed, model, ridge = word(self.seed), self.model, self.model.ridge
         if model.shared:
-            P = model.width(requests)
-            theta, _ = ridge.only(P)
+            theta, inverse = ridge.only(model.width(requests))
             items = requests.items.features
-            sample_shared(
+            strange = sample_shared(
                 seed,
                 requests.keys,
                 requests.context,
@@ -250,22 +286,15 @@ class LinTS(Linear["Rows"]):
                 requests.candidates,
                 model.interactions,
                 theta,
-                ridge.factor(P),
+                inverse,
                 self.scale,
                 best,
             )
+            expect_finite(strange)
         else:
             mean, deviation = model.posterior(requests)
-            keys = requests.items.keys
-            sample_disjoint(
-                seed,
-                requests.keys,
-                keys,
-                requests.candidates,
-                mean,
-                self.scale * deviation,
-                best,
-            )
+            scale = self.scale
+            sample_disjoint(seed, requests.keys, requests.candidates, mean, deviation, scale, best)
         return best
 
     def slot(self, view: Rows, open_: NDArray[np.bool_]) -> Floats:

@@ -2,26 +2,31 @@
 
 For observations (x, r) of one arm, A = l2 I + sum x x' and b = sum r x; the estimate is A^-1 b, and
 x' A^-1 x says how little is known in direction x. Kept are the sums themselves, which add up over
-partitions of a log, and A^-1, renewed by the rank-1 formula of Sherman & Morrison (1950). All
-symmetric matrices are packed: the upper triangle row by row, P (P + 1) / 2 numbers. Kernels take
-observations one by one and add up the terms of a sum in a fixed order, so that batches don't
-matter to the bit.
+partitions of a log and may fade (`agents.forgetting`), and A^-1, renewed by the rank-1 formula of
+Sherman & Morrison (1950); when the clock has moved and sums have faded, A is inverted afresh. A
+logistic regression is kept in the same numbers, as the Gaussian that is nearest to its posterior.
+Symmetric matrices are packed (`agents.packed`). Kernels take observations one by one, so that
+batches don't matter to the bit.
 """
 
 from __future__ import annotations
 
-from math import sqrt
+from math import exp
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from agents.api import ShapeError
-from agents.arms import Arms
-from agents.jit import compiled, inlined
-from agents.options import StateError, entry
+from agents.forgetting import NEVER, Memory, Sums, cell_of, weigh_cells, weight_of
+from agents.jit import compiled
+from agents.options import entry
+from agents.packed import add_square, axpy, diagonal, dot, invert, packed_size, times
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from agents.api import Floats, Keys, Rows, State
+    from agents.arms import Arms
 
 FAR = 1e6
 """Leverage x' A^-1 x beyond which an observation outweighs all before it so much that the rank-1
@@ -34,34 +39,43 @@ class Ridge:
     Parameters
     ----------
     l2 : float
-        The weight of the prior: A = l2 I before any observation.
+        The weight of the prior: A = l2 I before any observation. It does not fade.
+    memory : Memory, optional
+        How long observations count; for ever when left out.
+    logistic : bool
+        Whether rewards between 0 and 1 are chances: P(r = 1) = 1 / (1 + exp(-theta' x)). The
+        posterior after each observation is replaced by its Laplace approximation.
 
     Attributes
     ----------
-    arms : Arms
-        Which arm is whose.
     width : int
         P, the number of features; 0 until the first observation.
-    gram : float64 [n, P (P + 1) / 2]
-        sum x x', packed, without the prior.
-    moment : float64 [n, P]
-        b = sum r x.
-    inverse : float64 [n, P (P + 1) / 2]
+    sums : Sums
+        Of every arm `gram`, sum x x' (packed, without the prior), and `moment`, b = sum r x. Of a
+        logistic regression, those of the Gaussian observations that stand for the chances.
+    inverse : float64 [room, P (P + 1) / 2]
         A^-1, packed.
-    theta : float64 [n, P]
+    theta : float64 [room, P]
         A^-1 b.
     """
 
-    def __init__(self, l2: float) -> None:
-        self.l2 = l2
-        self._take(Arms(), 0, np.zeros((0, 0)), np.zeros((0, 0)), np.zeros((0, 0)))
+    def __init__(self, l2: float, memory: Memory | None = None, logistic: bool = False) -> None:
+        self.l2, self.memory, self.logistic = l2, memory or Memory(), logistic
+        self._begin(0)
 
-    def _take(self, arms: Arms, width: int, gram: Floats, moment: Floats, inverse: Floats) -> None:
-        self.arms, self.width = arms, width
-        self.gram, self.moment, self.inverse = gram, moment, inverse
-        self._factor: Floats | None = None
-        self.theta = np.zeros_like(moment)
-        _estimate(inverse, moment, self.theta)
+    def _begin(self, width: int) -> None:
+        """Know nothing, of features this wide."""
+        self.width, self.sums = width, self._sums_of(width)
+        self.inverse, self.theta = np.zeros((0, packed_size(width))), np.zeros((0, width))
+        self._clocks = np.zeros(0, dtype=np.int64)
+
+    def _sums_of(self, width: int) -> Sums:
+        return Sums({"gram": packed_size(width), "moment": width}, self.memory)
+
+    @property
+    def arms(self) -> Arms:
+        """Which arm is whose."""
+        return self.sums.arms
 
     def expect(self, width: int) -> None:
         """Raise `ShapeError` if observations of another width were learned."""
@@ -71,7 +85,7 @@ class Ridge:
                 "or item features have changed their width"
             )
 
-    def learn(self, keys: Keys, x: Floats, rewards: Floats) -> None:
+    def learn(self, keys: Keys, x: Floats, rewards: Floats, time: NDArray[np.int64]) -> None:
         """Learn T observations in their order.
 
         Parameters
@@ -80,192 +94,98 @@ class Ridge:
             Whose arm each observation is of.
         x : float64 [T, P]
         rewards : float64 [T]
+        time : int64 [T]
+            Milliseconds since the epoch.
         """
         if not len(keys):
             return
         self.expect(x.shape[1])
         if not self.width:
-            self._take(Arms(), x.shape[1], *blank(0, x.shape[1], self.l2))
-        arms = self.arms.admit(keys)
-        if len(self.arms) > len(self.gram):
-            self._grow(max(len(self.arms), 2 * len(self.gram)))
-        self._factor = None
-        _learn(arms, x, rewards, self.l2, self.gram, self.moment, self.inverse, self.theta)
+            self._begin(x.shape[1])
+        sums = self.sums
+        arms = sums.admit(keys)
+        self._make_room(len(sums.values))
+        sums.clock = _learn(
+            arms,
+            x,
+            rewards,
+            self.memory.ticks(time),
+            sums.clock,
+            self.l2,
+            self.logistic,
+            sums.ticks,
+            sums.values,
+            self.inverse,
+            self.theta,
+            self._clocks,
+        )
 
-    def _grow(self, room: int) -> None:
-        more = blank(room - len(self.gram), self.width, self.l2)
-        self.gram = np.concatenate([self.gram, more[0]])
-        self.moment = np.concatenate([self.moment, more[1]])
-        self.inverse = np.concatenate([self.inverse, more[2]])
-        self.theta = np.concatenate([self.theta, more[1]])
+    def _make_room(self, room: int) -> None:
+        more = room - len(self.theta)
+        if more:
+            # Where sums fade, A is inverted afresh before the first observation of an arm.
+            clock = NEVER if self.memory else 0
+            blank = np.tile(prior(self.width, self.l2), (more, 1))
+            self.inverse = np.concatenate([self.inverse, blank])
+            self.theta = np.concatenate([self.theta, np.zeros((more, self.width))])
+            self._clocks = np.concatenate([self._clocks, np.full(more, clock)])
+
+    def freshen(self) -> None:
+        """Bring `inverse` and `theta` of every arm up to the clock, if sums fade."""
+        if self.memory:
+            self._renew()
+
+    def _renew(self) -> None:
+        sums = self.sums
+        _freshen(
+            len(sums.arms),
+            sums.clock,
+            self.l2,
+            sums.ticks,
+            sums.values,
+            self.inverse,
+            self.theta,
+            self._clocks,
+        )
 
     def only(self, width: int) -> tuple[Floats, Floats]:
         """Return theta [P] and A^-1 (packed) of the only arm there is, or of the prior."""
         if self.width:
+            self.freshen()
             return self.theta[0], self.inverse[0]
-        _, moment, inverse = blank(1, width, self.l2)
-        return moment[0], inverse[0]
-
-    def factor(self, width: int) -> Floats:
-        """Return Cholesky's factor of A of the only arm there is, packed; see `cholesky`."""
-        if self._factor is None or not self.width:
-            gram = self.gram[0] if self.width else blank(1, width, self.l2)[0][0]
-            self._factor = np.empty_like(gram)
-            cholesky(gram, self.l2, width, self._factor)
-        return self._factor
+        return np.zeros(width), prior(width, self.l2)
 
     def state(self) -> State:
-        """Return everything learned; `gram` and `moment` add up over logs, arm by arm."""
-        n = len(self.arms)
-        return {
-            "arms": self.arms.keys,
-            "gram": self.gram[:n].copy(),
-            "moment": self.moment[:n].copy(),
-            "inverse": self.inverse[:n].copy(),
-        }
+        """Return everything learned; `gram` and `moment` add up over logs: see `merged`."""
+        self.freshen()
+        return self.sums.state() | {"inverse": self.inverse[: len(self.sums.arms)].copy()}
 
     def load(self, state: State) -> None:
         """Take over a state; one without `inverse` (a sum of others) is inverted afresh."""
         keys = entry(state, "arms", np.uint64, (None,))
-        moment = entry(state, "moment", np.float64, (len(keys), None))
-        width = moment.shape[1]
-        shape = (len(keys), width * (width + 1) // 2)
-        gram = entry(state, "gram", np.float64, shape)
-        if "inverse" in state:
-            inverse = entry(state, "inverse", np.float64, shape)
+        n, cells = len(keys), (self.memory.cells,) if self.memory else ()
+        width = entry(state, "moment", np.float64, (n, *cells, None)).shape[-1]
+        shape = (n, packed_size(width))
+        inverse = entry(state, "inverse", np.float64, shape) if "inverse" in state else None
+        sums = self._sums_of(width)
+        sums.load(state)
+        self._begin(width)
+        self.sums = sums
+        self._make_room(n)
+        if inverse is None:
+            self._clocks[:] = NEVER
+            self._renew()
         else:
-            inverse = np.empty_like(gram)
-            for arm in range(len(keys)):
-                invert(gram[arm], self.l2, width, inverse[arm])
-        arms = Arms(keys)
-        if len(arms) != len(keys):
-            raise StateError("an item has two arms in the state: it was not written by a policy")
-        self._take(arms, width, gram, moment, inverse)
+            self.inverse = inverse
+            self._clocks[:] = sums.clock
+            _estimate(sums.clock, sums.ticks, sums.values, inverse, self.theta)
 
 
-def blank(arms: int, width: int, l2: float) -> tuple[Floats, Floats, Floats]:
-    """Return gram, moment and inverse of arms without observations."""
-    gram = np.zeros((arms, width * (width + 1) // 2))
-    inverse = gram.copy()
-    diagonal = np.cumsum(np.r_[0, np.arange(width, 1, -1)]) if width else np.zeros(0, np.int64)
-    inverse[:, diagonal] = 1.0 / l2
-    return gram, np.zeros((arms, width)), inverse
-
-
-@compiled
-def dot(x: Floats, y: Floats) -> float:
-    """Return the sum of products: four partial sums in a fixed order, which hides the latency."""
-    s0 = s1 = s2 = s3 = 0.0
-    whole = len(x) - len(x) % 4
-    for i in range(0, whole, 4):
-        s0 += x[i] * y[i]
-        s1 += x[i + 1] * y[i + 1]
-        s2 += x[i + 2] * y[i + 2]
-        s3 += x[i + 3] * y[i + 3]
-    for i in range(whole, len(x)):
-        s0 += x[i] * y[i]
-    return (s0 + s1) + (s2 + s3)
-
-
-@inlined
-def axpy(a: float, x: Floats, y: Floats) -> None:
-    """Add a x to y: on slices, which spares the loop the bounds that keep it from SIMD."""
-    for i in range(len(x)):
-        y[i] += a * x[i]
-
-
-@compiled
-def times(packed: Floats, x: Floats, out: Floats) -> None:
-    """Multiply a packed symmetric matrix with a vector."""
-    P = len(x)
-    out[:] = 0.0
-    at = 0
-    for i in range(P):
-        out[i] += dot(packed[at : at + P - i], x[i:])
-        axpy(x[i], packed[at + 1 : at + P - i], out[i + 1 :])
-        at += P - i
-
-
-@compiled
-def quadratic(packed: Floats, x: Floats, scratch: Floats) -> float:
-    """Return x' S x of a packed symmetric matrix S; features that are 0 cost nothing."""
-    P = len(x)
-    scratch[:] = 0.0
-    total, at = 0.0, 0
-    for i in range(P):
-        if x[i] != 0.0:
-            total += packed[at] * x[i] * x[i]
-            axpy(x[i], packed[at + 1 : at + P - i], scratch[i + 1 :])
-        at += P - i
-    return total + 2.0 * dot(scratch, x)
-
-
-@compiled
-def add_square(packed: Floats, x: Floats, scale: float) -> None:
-    """Add `scale` x x' to a packed symmetric matrix."""
-    P = len(x)
-    at = 0
-    for i in range(P):
-        axpy(scale * x[i], x[i:], packed[at : at + P - i])
-        at += P - i
-
-
-@compiled
-def cholesky(gram: Floats, l2: float, P: int, out: Floats) -> None:
-    """Factor l2 I + gram into L L'; column i of L fills row i of the packed `out`."""
-    out[:] = gram
-    at = 0
-    for i in range(P):
-        # Without rounding no pivot is below l2: the rest of a positive matrix is never negative.
-        root = sqrt(max(out[at] + l2, l2))
-        column = out[at : at + P - i]
-        column[0] = root
-        for j in range(1, P - i):
-            column[j] /= root
-        at += P - i
-        below = at
-        for j in range(1, P - i):
-            axpy(-column[j], column[j:], out[below : below + P - i - j])
-            below += P - i - j
-
-
-@compiled
-def forward_solve(factor: Floats, x: Floats) -> None:
-    """Replace x by the solution u of L u = x, for a packed factor: |u|^2 = x' A^-1 x."""
-    P = len(x)
-    at = 0
-    for i in range(P):
-        if x[i] != 0.0:
-            x[i] /= factor[at]
-            axpy(-x[i], factor[at + 1 : at + P - i], x[i + 1 :])
-        at += P - i
-
-
-@compiled
-def back_solve(factor: Floats, x: Floats, first: int) -> None:
-    """Replace x, from element `first` on, by the solution u of L' u = x, for a packed factor."""
-    P = len(x)
-    at = len(factor)
-    for i in range(P - 1, first - 1, -1):
-        at -= P - i
-        x[i] = (x[i] - dot(factor[at + 1 : at + P - i], x[i + 1 :])) / factor[at]
-
-
-@compiled
-def invert(gram: Floats, l2: float, P: int, out: Floats) -> None:
-    """Invert l2 I + gram, column by column of the identity, through Cholesky's factor."""
-    factor = np.empty_like(out)
-    cholesky(gram, l2, P, factor)
-    column = np.empty(P)
-    at = 0
-    for i in range(P):
-        # L y = e_i, then L' u = y: from element i on, u is row i of the inverse's upper triangle.
-        column[:] = 0.0
-        column[i] = 1.0
-        forward_solve(factor, column)
-        back_solve(factor, column, i)
-        out[at : at + P - i] = column[i:]
-        at += P - i
+def prior(width: int, l2: float) -> Floats:
+    """Return A^-1, packed, of an arm without observations."""
+    inverse = np.zeros(packed_size(width))
+    inverse[diagonal(width)] = 1.0 / l2
+    return inverse
 
 
 @compiled
@@ -273,33 +193,125 @@ def _learn(
     arms: Rows,
     x: Floats,
     rewards: Floats,
+    tick: Rows,
+    clock: int,
     l2: float,
-    gram: Floats,
-    moment: Floats,
+    logistic: bool,
+    ticks: Rows,
+    values: Floats,
     inverse: Floats,
     theta: Floats,
-) -> None:
+    clocks: Rows,
+) -> int:
+    """Learn observations in their order and return the clock after them."""
     P = x.shape[1]
-    y = np.empty(P)
-    stale = np.zeros(len(gram), dtype=np.bool_)
+    square = len(inverse[0])
+    y, precision = np.empty(P), 1.0
+    stale = np.zeros(len(values), dtype=np.bool_)
+    for t in range(len(arms)):
+        arm, clock = arms[t], max(clock, tick[t])
+        if clocks[arm] != clock:
+            _invert(arm, clock, l2, ticks, values, inverse, theta)
+            clocks[arm] = clock
+        cell, weight = cell_of(tick[t], ticks[arm], values[arm])
+        now = weight_of(clock - tick[t], ticks.shape[1])
+        times(inverse[arm], x[t], y)
+        leverage, gain = dot(x[t], y), rewards[t]
+        if logistic:
+            gain, precision = _laplace(dot(theta[arm], x[t]), leverage, now, rewards[t])
+        add_square(values[arm, cell, :square], x[t], weight * precision)
+        axpy(weight * gain, x[t], values[arm, cell, square:])
+        leverage *= now * precision
+        if leverage < FAR:
+            add_square(inverse[arm], y, -now * precision / (1.0 + leverage))
+        else:
+            _invert(arm, clock, l2, ticks, values, inverse, theta)
+        if logistic:
+            _solve(clock, ticks[arm], values[arm], inverse[arm], theta[arm])
+        stale[arm] = not logistic
     for t in range(len(arms)):
         arm = arms[t]
-        stale[arm] = True
-        times(inverse[arm], x[t], y)
-        leverage = dot(x[t], y)
-        add_square(gram[arm], x[t], 1.0)
-        axpy(rewards[t], x[t], moment[arm])
-        if leverage < FAR:
-            add_square(inverse[arm], y, -1.0 / (1.0 + leverage))
-        else:
-            invert(gram[arm], l2, P, inverse[arm])
-    for t in range(len(arms)):
-        if stale[arms[t]]:
-            times(inverse[arms[t]], moment[arms[t]], theta[arms[t]])
-            stale[arms[t]] = False
+        if stale[arm] and clocks[arm] == clock:
+            _solve(clock, ticks[arm], values[arm], inverse[arm], theta[arm])
+            stale[arm] = False
+    return clock
 
 
 @compiled
-def _estimate(inverse: Floats, moment: Floats, theta: Floats) -> None:
+def _laplace(mean: float, variance: float, weight: float, reward: float) -> tuple[float, float]:
+    """Return what one observation of a chance adds to b and A, along x, for N(mean, variance).
+
+    The posterior's mode m solves m = mean + variance weight (reward - p(m)): by Newton's method on
+    an increasing function, held between the values that p = 0 and p = 1 give.
+    """
+    reach = variance * weight
+    low, high = mean + reach * (reward - 1.0), mean + reach * reward
+    m = mean
+    for _ in range(50):
+        p = 1.0 / (1.0 + exp(-m))
+        error = m - mean - reach * (reward - p)
+        if error > 0.0:
+            high = m
+        else:
+            low = m
+        step = m - error / (1.0 + reach * p * (1.0 - p))
+        if not low < step < high:
+            step = 0.5 * (low + high)
+        if abs(step - m) <= 1e-12 * (1.0 + abs(m)):
+            break
+        m = step
+    p = 1.0 / (1.0 + exp(-m))
+    precision = p * (1.0 - p)
+    return precision * m + reward - p, precision
+
+
+@compiled
+def _invert(
+    arm: int,
+    clock: int,
+    l2: float,
+    ticks: Rows,
+    values: Floats,
+    inverse: Floats,
+    theta: Floats,
+) -> None:
+    """Bring an arm up to the clock, from its sums alone."""
+    sums = np.empty(values.shape[2])
+    weigh_cells(clock, ticks[arm], values[arm], sums)
+    square = inverse.shape[1]
+    invert(sums[:square], l2, theta.shape[1], inverse[arm])
+    times(inverse[arm], sums[square:], theta[arm])
+
+
+@compiled
+def _solve(clock: int, ticks: Rows, values: Floats, inverse: Floats, theta: Floats) -> None:
+    """Fill an arm's theta from its inverse, which is up to the clock."""
+    square = len(inverse)
+    moment = np.zeros(len(theta))
+    for cell in range(len(ticks)):
+        weight = weight_of(clock - ticks[cell], len(ticks))
+        axpy(weight, values[cell, square:], moment)
+    times(inverse, moment, theta)
+
+
+@compiled
+def _freshen(
+    count: int,
+    clock: int,
+    l2: float,
+    ticks: Rows,
+    values: Floats,
+    inverse: Floats,
+    theta: Floats,
+    clocks: Rows,
+) -> None:
+    for arm in range(count):
+        if clocks[arm] != clock:
+            _invert(arm, clock, l2, ticks, values, inverse, theta)
+            clocks[arm] = clock
+
+
+@compiled
+def _estimate(clock: int, ticks: Rows, values: Floats, inverse: Floats, theta: Floats) -> None:
     for arm in range(len(theta)):
-        times(inverse[arm], moment[arm], theta[arm])
+        _solve(clock, ticks[arm], values[arm], inverse[arm], theta[arm])

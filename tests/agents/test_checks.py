@@ -26,7 +26,9 @@ NEWCOMER = Path(__file__).with_name("newcomer.py")
 VARIANTS = [
     "linucb:shared=false",
     "linucb:interactions=false",
+    "linucb:half_life=10",
     "lints:shared=false",
+    "lints:shared=false,window=30",
     "squarecb:model=tree",
     "linucb+epsilon=0.2",
     "linucb:shared=false+temperature=0.3",

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents import LinTS, LinUCB, OptionError, ShapeError, StateError, joint
-from agents.ridge import Ridge, cholesky, invert
+from agents import LessonError, LinTS, LinUCB, OptionError, ShapeError, StateError, joint
+from agents.forgetting import merged
+from agents.packed import cholesky, invert
+from agents.ridge import Ridge
+from agents.slots import ScoreError
 from tests.agents.support import catalogue, experience, outcomes, requests
 
 if TYPE_CHECKING:
@@ -82,12 +85,12 @@ def test_rank_one_updates_equal_the_batch_solve(P: int, T: int, l2: float, seed:
     x, rewards = rng.normal(size=(T, P)), rng.normal(size=T)
     keys = rng.integers(0, 3, T).astype(np.uint64)
     ridge = Ridge(l2)
-    ridge.learn(keys, x, rewards)
+    ridge.learn(keys, x, rewards, np.zeros(T, np.int64))
     for arm, key in enumerate(ridge.arms.keys):
         X, r = x[keys == key], rewards[keys == key]
         A = l2 * np.eye(P) + X.T @ X
-        np.testing.assert_allclose(unpacked(ridge.gram[arm], P), X.T @ X, atol=1e-12)
-        np.testing.assert_allclose(ridge.moment[arm], X.T @ r, atol=1e-12)
+        np.testing.assert_allclose(unpacked(ridge.sums.now()[arm, :-P], P), X.T @ X, atol=1e-12)
+        np.testing.assert_allclose(ridge.sums.now()[arm, -P:], X.T @ r, atol=1e-12)
         np.testing.assert_allclose(
             unpacked(ridge.inverse[arm], P) @ A, np.eye(P), atol=1e-9, rtol=0
         )
@@ -134,9 +137,10 @@ def test_a_hundred_thousand_updates_stay_sane(spread: float, condition: float, d
     x = np.rint((rng.normal(size=(T, P)) * np.geomspace(1, spread, P)) @ mixing).astype(np.int64)
     rewards = rng.integers(-5, 6, T)
     ridge = Ridge(1.0)
+    no = np.zeros(1000, np.int64)
     for part in range(0, T, 1000):
         rows = slice(part, part + 1000)
-        ridge.learn(np.zeros(1000, np.uint64), x[rows].astype(float), rewards[rows].astype(float))
+        ridge.learn(no.astype(np.uint64), x[rows].astype(float), rewards[rows].astype(float), no)
     assert np.linalg.cond((x.T @ x).astype(float)) > condition
     tested = x[:20].astype(float)
     means, variances = exactly((x.T @ x).tolist(), (x.T @ rewards).tolist(), tested)
@@ -153,7 +157,7 @@ def test_features_of_wild_scale_are_survived() -> None:
     x = np.column_stack([np.ones(40), 1.7e9 + rng.integers(0, 10**7, 40), rng.normal(size=40)])
     rewards = rng.normal(size=40)
     ridge = Ridge(1.0)
-    ridge.learn(np.zeros(40, np.uint64), x, rewards)
+    ridge.learn(np.zeros(40, np.uint64), x, rewards, np.zeros(40, np.int64))
     rows = [[Fraction(v) for v in row] for row in x.tolist()]
     gram = [[sum(r[i] * r[j] for r in rows) for j in range(3)] for i in range(3)]
     moment = [
@@ -225,25 +229,19 @@ def test_lints_floor_is_shared_by_the_open() -> None:
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_sums_of_partitions_are_the_whole(shared: bool) -> None:
+@pytest.mark.parametrize("options", [{}, {"half_life": 20.0}, {"window": 40.0}])
+def test_sums_of_partitions_are_the_whole(shared: bool, options: dict[str, Any]) -> None:
     """`gram` and `moment` add up, and a state without `inverse` is inverted afresh."""
     items = catalogue(5)
-    facts = experience(items, 120, seed=10)
-    whole, summed = LinUCB(shared=shared), LinUCB(shared=shared)
+    facts = at_seconds(experience(items, 120, seed=10), np.arange(120.0))
+    whole, summed = LinUCB(shared=shared, **options), LinUCB(shared=shared, **options)
     whole.update(facts)
     parts = []
-    for rows in (np.arange(0, 50), np.arange(50, 120)):
-        part = LinUCB(shared=shared)
+    for rows in (np.arange(0, 120, 3), np.setdiff1d(np.arange(120), np.arange(0, 120, 3))):
+        part = LinUCB(shared=shared, **options)
         part.update(facts.take(rows))
         parts.append(part.state_dict())
-    keys = whole.state_dict()["arms"]
-    total = {"version": np.array(120), "arms": keys}
-    for name in ("gram", "moment"):
-        total[name] = np.zeros_like(whole.state_dict()[name])
-        for part_state in parts:
-            for arm, key in enumerate(part_state["arms"]):
-                total[name][keys == key] += part_state[name][arm]
-    summed.load_state_dict(total)
+    summed.load_state_dict(merged(parts, ("gram", "moment")) | {"version": np.array(120)})
     asked = requests(items, [np.arange(5)], seed=11)
     np.testing.assert_allclose(summed.scores(asked), whole.scores(asked), rtol=1e-10)
 
@@ -303,3 +301,87 @@ def test_items_that_leave_keep_what_was_learned() -> None:
     after = policy.scores(asked)
     np.testing.assert_array_equal(after[0, :3], before[0, :3])
     assert after[0, 3] != before[0, 3]
+
+
+FORGET = pytest.mark.parametrize("options", [{"half_life": 8.0}, {"window": 8.0}])
+
+
+def at_seconds(facts: Outcomes, seconds: Floats) -> Outcomes:
+    """Return the outcomes of requests made at other times."""
+    time = (seconds * 1000).astype(np.int64)
+    return replace(facts, requests=replace(facts.requests, time=time), time=time)
+
+
+@FORGET
+@pytest.mark.parametrize("shared", [True, False])
+def test_what_fades_is_the_weighted_regression(options: dict[str, Any], shared: bool) -> None:
+    """Against a batch solve with every observation's weight by its own age, in ticks of 1 s."""
+    items, T = catalogue(4), 150
+    rng = np.random.default_rng(12)
+    seconds = rng.permutation(np.linspace(0.0, 30.0, T))
+    facts = at_seconds(experience(items, T, seed=13), seconds)
+    policy = LinUCB(shared=shared, alpha=0.7, **options)
+    policy.update(facts)
+    age = 30.0 - np.floor(seconds)
+    weight = np.exp2(-age / 8.0) if "half_life" in options else np.where(age < 8.0, 1.0, 0.0)
+    asked = requests(items, np.tile(np.arange(4), (6, 1)), seed=14)
+    x = vectors(asked, asked.candidates, shared=shared, interactions=True)
+    slates = facts.decisions.slates
+    learned = vectors(facts.requests, slates, shared=shared, interactions=True)[:, 0]
+    expected = np.zeros(x.shape[:2])
+    for item in range(4):
+        of = np.full(T, True) if shared else slates[:, 0] == item
+        X, r, w = learned[of], facts.rewards[of, 0].astype(np.float64), weight[of]
+        A = np.eye(X.shape[1]) + (X.T * w) @ X
+        spread = np.einsum("bp,pb->b", x[:, item], np.linalg.solve(A, x[:, item].T))
+        expected[:, item] = x[:, item] @ np.linalg.solve(A, X.T @ (w * r)) + 0.7 * np.sqrt(spread)
+    np.testing.assert_allclose(policy.scores(asked), expected, rtol=1e-9)
+
+
+@FORGET
+def test_forgetting_brings_doubt_back(options: dict[str, Any]) -> None:
+    """Long after, only what was seen lately is known: all other items look as on the first day."""
+    items = catalogue(3)
+    policy, fresh = (LinUCB(shared=False, **options) for _ in range(2))
+    policy.update(experience(items, 90))
+    asked = requests(items, [[0, 1, 2]])
+    assert (policy.scores(asked) != fresh.scores(asked)).all()
+    late = outcomes(requests(items, [[0, 1, 2]], seed=5), [[0]], [[1.0]])
+    late = at_seconds(late, np.array([1e4]))
+    policy.update(late)
+    fresh.update(late)
+    np.testing.assert_allclose(policy.scores(asked), fresh.scores(asked), rtol=1e-12)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_context_that_is_no_number_is_refused(shared: bool, bad: float) -> None:
+    items = catalogue(4)
+    for policy in (LinUCB(shared=shared), LinTS(shared=shared)):
+        for facts in (None, experience(items, 50)):
+            if facts is not None:
+                policy.update(facts)
+            before = policy.state_dict()
+            asked = requests(items, np.tile(np.arange(4), (3, 1)))
+            asked.context[1, 2] = bad
+            with pytest.raises(ScoreError, match="context of request 1 of the batch"):
+                policy.decide(asked)
+            shown = outcomes(asked, [[0], [1], [2]], [[1.0], [0.0], [1.0]])
+            with pytest.raises(LessonError, match="outcome 1 of the batch"):
+                policy.update(shown)
+            for name, array in policy.state_dict().items():
+                np.testing.assert_array_equal(array, before[name])
+
+
+def test_samples_share_normals_but_not_their_spread() -> None:
+    """Shares of S shifted samples scatter no more than S independent draws would make them."""
+    items, S, B = catalogue(5), 64, 4000
+    policy = LinTS(shared=False, samples=S, floor=0.0, scale=1.0)
+    policy.update(experience(items, 200, seed=15))
+    one = requests(items, [np.arange(5)], seed=16)
+    many = replace(one.take(np.zeros(B, np.int64)), keys=np.arange(B, dtype=np.uint64))
+    shares = policy.distribution(many)
+    mean = shares.mean(axis=0)
+    assert ((mean > 0.02) & (mean < 0.9)).sum() >= 3
+    # The variance of a variance over B draws is about 2 / B of its square.
+    assert (shares.var(axis=0) <= mean * (1 - mean) / S * (1 + 5 * np.sqrt(2 / B))).all()
