@@ -22,6 +22,7 @@ from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from time import perf_counter
+from types import FunctionType
 from typing import Any, TypeVar, cast
 
 import numba
@@ -38,31 +39,66 @@ _IMPORTS = re.compile(rb"^\s*(?:from|import)\s+([\w.]+)", re.MULTILINE)
 
 def compiled(function: Kernel) -> Kernel:
     """Return a function compiled by numba on first use, without fast-math reordering."""
-    with _own_cache(function):
-        return cast("Kernel", numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+    with _own_cache(function) as kept:
+        return cast("Kernel", numba.njit(cache=kept, nogil=True, error_model="numpy")(function))
 
 
 def inlined(function: Kernel) -> Kernel:
     """Return a small compiled function whose body is copied into the kernels that call it."""
-    with _own_cache(function):
-        return cast("Kernel", numba.njit(cache=True, nogil=True, inline="always")(function))
+    with _own_cache(function) as kept:
+        return cast("Kernel", numba.njit(cache=kept, nogil=True, inline="always")(function))
+
+
+def bound(template: Kernel, **names: Any) -> Kernel:
+    """Return a function like another in which some global names mean other things.
+
+    It is not compiled yet. A loop that is written once is so compiled over anybody's equations; the
+    next process finds it in the cache again, as it would not a closure over compiled functions.
+
+    Parameters
+    ----------
+    template : function
+        Not compiled.
+    **names
+        Compiled functions, or constants, by the names that the template calls them.
+    """
+    code = template.__code__
+    function = FunctionType(code, template.__globals__ | names, template.__name__)
+    function.__dict__.update(names=names, __qualname__=template.__qualname__)
+    return cast("Kernel", function)
 
 
 @contextmanager
-def _own_cache(function: Callable[..., Any]) -> Iterator[None]:
-    """Let numba keep a kernel's machine code in the folder that belongs to its sources."""
+def _own_cache(function: Callable[..., Any]) -> Iterator[bool]:
+    """Let numba keep a kernel's machine code in the folder that belongs to its sources.
+
+    Yields whether it can be kept: what was typed into an interpreter is of no file.
+    """
     config: Any = numba.config
-    given, file = config.CACHE_DIR, Path(function.__code__.co_filename)
-    if file.is_file():
-        config.CACHE_DIR = str(_folder(file, given))
+    given, sources = config.CACHE_DIR, tuple(_sources(function))
+    kept = all(file.is_file() for file, _ in sources)
+    if kept:
+        config.CACHE_DIR = str(_folder(sources[0][0], sources[1:], given))
     try:
-        yield
+        yield kept
     finally:
         config.CACHE_DIR = given
 
 
+def _sources(function: Any) -> Iterator[tuple[Path, str]]:
+    """Yield where a function is written, and then where those are that are bound into it."""
+    function = getattr(function, "py_func", function)
+    yield Path(function.__code__.co_filename), function.__qualname__
+    for name, value in sorted(function.__dict__.get("names", {}).items()):
+        if callable(value):
+            for file, what in _sources(value):
+                yield file, f"{name} {what}"
+        else:
+            yield Path(__file__), f"{name} {value!r}"
+
+
 @cache
-def _folder(file: Path, given: str) -> Path:
+def _folder(file: Path, parts: tuple[tuple[Path, str], ...], given: str) -> Path:
     """Return the cache folder of a module: where NUMBA_CACHE_DIR says, beside it, or at home."""
     beside = file.parent / "__pycache__"
     if given:
@@ -71,9 +107,13 @@ def _folder(file: Path, given: str) -> Path:
         base = beside
     else:
         base = user_cache_path("recloop")
-    return base / f"kernels-{_digest(file)}"
+    if not parts:
+        return base / f"kernels-{_digest(file)}"
+    whole = "\n".join([_digest(file), *(f"{_digest(part)} {what}" for part, what in parts)])
+    return base / f"kernels-{blake2b(whole.encode(), digest_size=8).hexdigest()}"
 
 
+@cache
 def _digest(file: Path) -> str:
     """Return a digest of a module's source and of all that it imports from the house."""
     sources: dict[Path, bytes] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from agents import Outcomes, RecloopError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -41,6 +42,13 @@ A draw is `uniform(stream(lane.user, lane.visit, PURPOSE), counter)`. Purpose 1 
 
 class WorldError(RecloopError, ValueError):
     """A world that cannot be built as asked, or was handed what it cannot answer."""
+
+
+def near(given: str, known: Iterable[str]) -> str:
+    """Return a hint at what was perhaps meant, or nothing."""
+    folded = {name.casefold(): name for name in known}
+    found = get_close_matches(given.casefold(), folded, n=1)
+    return f"did you mean {folded[found[0]]}? " if found else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
+from simulators.presets import INDUSTRIES
 from simulators.recogym import RecoGym
-from simulators.records import WorldError
+from simulators.records import WorldError, near
 from simulators.recsim import InterestEvolution, InterestExploration, LongTermSatisfaction
 from simulators.sardine import PRESETS, Sardine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from simulators.world import BatchedWorld
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Listed:
     """A kind of world, and the options that its name stands for."""
 
-    kind: type[BatchedWorld]
+    kind: Callable[..., BatchedWorld]
     preset: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -35,6 +35,7 @@ WORLDS: dict[str, Listed] = {
     **{name: Listed(Sardine, preset) for name, preset in PRESETS.items()},
     "RecoGym": Listed(RecoGym),
     "RecoGym-Corrected": Listed(RecoGym, {"corrected": True}),
+    **{composition.name: Listed(composition) for composition in INDUSTRIES},
 }
 
 
@@ -76,7 +77,7 @@ def make_world(name: str, **options: Any) -> BatchedWorld:
     listed, known = _listed(name), world_options(name)
     for option in options:
         if option not in known:
-            hint = _near(option, known)
+            hint = near(option, known)
             raise WorldError(f"{name} has no option {option!r}: {hint}it has {', '.join(known)}")
     world = listed.kind(**{**listed.preset, **options})
     world.name = name
@@ -85,13 +86,6 @@ def make_world(name: str, **options: Any) -> BatchedWorld:
 
 def _listed(name: str) -> Listed:
     if name not in WORLDS:
-        hint = _near(name, WORLDS)
+        hint = near(name, WORLDS)
         raise WorldError(f"there is no world {name!r}: {hint}there are {', '.join(WORLDS)}")
     return WORLDS[name]
-
-
-def _near(given: str, known: Iterable[str]) -> str:
-    """Return a hint at what was perhaps meant."""
-    folded = {name.casefold(): name for name in known}
-    near = get_close_matches(given.casefold(), folded, n=1)
-    return f"did you mean {folded[near[0]]}? " if near else ""

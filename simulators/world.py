@@ -259,6 +259,11 @@ class BatchedWorld(ABC):
             self._begin(mask)
             self._moved()
 
+    def _times(self) -> NDArray[np.int64]:
+        """Return when the present visits are, in milliseconds since the epoch: int64 [B]."""
+        times: NDArray[np.int64] = self.start + self.lanes["clock"] * self.tick
+        return times
+
     def _moved(self) -> None:
         """Forget what was on offer: somebody has come, or moved on."""
         self._offered, self._asked = False, None
@@ -384,7 +389,7 @@ class BatchedWorld(ABC):
                 candidates=candidates,
                 items=items,
                 positions=np.tile(np.arange(self.slate_size), (len(self), 1)),
-                time=self.start + self.lanes["clock"] * self.tick,
+                time=self._times(),
             )
         return self._asked
 
