@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from agents.bandits.ucb import UCB1
     from agents.checks import PolicyCheckError, check_policy
     from agents.explanation import Explanation, explain
+    from agents.deep.adapters import from_sb3, from_torch
     from agents.explore import Explore
     from agents.features import candidate_features, features_at, joint, joint_width, weigh
     from agents.lessons import LessonError, Lessons, lessons_of
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         register,
     )
     from agents.sharing import added_up, additive_parts, nothing, taken_back
+    from agents.river import from_river
     from agents.simple import EpsilonGreedy, Popular, Uniform
     from agents.slots import ScorePolicy, SlotPolicy, first_slot
     from agents.squarecb import SquareCB
@@ -79,7 +81,10 @@ __all__ = [
     "explain",
     "features_at",
     "first_slot",
+    "from_river",
+    "from_sb3",
     "from_spec",
+    "from_torch",
     "joint",
     "joint_width",
     "key_of",
@@ -111,6 +116,9 @@ _HOME = {
     "Explanation": "explanation",
     "explain": "explanation",
     "Explore": "explore",
+    "from_river": "river",
+    "from_sb3": "deep.adapters",
+    "from_torch": "deep.adapters",
     "candidate_features": "features",
     "features_at": "features",
     "joint": "features",

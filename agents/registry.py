@@ -33,6 +33,9 @@ BUILT_IN = (
     "agents.bandits.ucb",
     "agents.linear",
     "agents.squarecb",
+    "agents.river",
+    "agents.deep.latent",
+    "agents.deep.places",
     "agents.deep.ranker",
     "agents.deep.reinforce",
 )

@@ -1,0 +1,62 @@
+"""Any online classifier or regressor of River's as a greedy policy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from agents.registry import register
+from agents.slots import greedy
+from agents.squarecb import SquareCB
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from agents.api import Floats, Requests
+
+
+@register("river")
+class RiverRanker(SquareCB):
+    """Shows what a River model predicts the most reward of, and learns from all that was seen.
+
+    Propensity 1, ties apart; `Explore` wraps it. The state holds the examples, as `SquareCB`'s.
+
+    Parameters
+    ----------
+    model, interactions, seed
+        See `SquareCB`.
+    """
+
+    name = "river"
+
+    def __init__(
+        self, *, model: Any = "logistic", interactions: bool = True, seed: int = 0
+    ) -> None:
+        super().__init__(model=model, interactions=interactions, seed=seed)
+
+    def scores(self, requests: Requests) -> Floats:
+        """Return what the model predicts of every candidate."""
+        return self.prepare(requests)
+
+    def slot(self, view: Floats, open_: NDArray[np.bool_]) -> Floats:
+        """Return the best open candidate, ties sharing."""
+        return greedy(view, open_)
+
+
+def from_river(model: Any, *, interactions: bool = True, seed: int = 0) -> RiverRanker:
+    """Return a policy that shows what a River model predicts the most reward of.
+
+    Parameters
+    ----------
+    model : river estimator
+        A binary classifier of whether a slot is rewarded, or a regressor; see `SquareCB`.
+    interactions : bool
+        Whether the model also sees all products of context and item features.
+    seed : int
+
+    Raises
+    ------
+    ModelError
+        If it is neither.
+    """
+    return RiverRanker(model=model, interactions=interactions, seed=seed)
