@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     )
     from agents.bandits.ucb import UCB1
     from agents.checks import PolicyCheckError, check_policy
-    from agents.explanation import Explanation, explain
     from agents.deep.adapters import from_sb3, from_torch
+    from agents.explanation import Explanation, explain
     from agents.explore import Explore
     from agents.features import candidate_features, features_at, joint, joint_width, weigh
     from agents.lessons import LessonError, Lessons, lessons_of
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
         names,
         register,
     )
-    from agents.sharing import added_up, additive_parts, nothing, taken_back
     from agents.river import from_river
+    from agents.sharing import added_up, additive_parts, nothing, taken_back
     from agents.simple import EpsilonGreedy, Popular, Uniform
     from agents.slots import ScorePolicy, SlotPolicy, first_slot
     from agents.squarecb import SquareCB

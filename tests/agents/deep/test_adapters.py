@@ -79,6 +79,13 @@ class Bilinear(nn.Module):
         return scores
 
 
+class Echo(nn.Module):
+    """A module that answers no scores."""
+
+    def forward(self, context: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        return items
+
+
 def bilinear() -> Policy:
     with torch.random.fork_rng():
         torch.manual_seed(1)
@@ -200,7 +207,10 @@ def test_what_cannot_be_served_is_refused_with_the_reason() -> None:
     env = make_sb3("recloop/InterestEvolution-v0", 2)
     flat = situation(documents=False)
     for model, reason in (
-        (PPO("MultiInputPolicy", env, device="cpu"), "clicked, quality, topic, watch_time, which no"),
+        (
+            PPO("MultiInputPolicy", env, device="cpu"),
+            "clicked, quality, topic, watch_time, w",
+        ),
         (untrained(PPO, flat, spaces.MultiBinary(4)), "are no slates"),
         (untrained(PPO, BOX((2, 3, 4)), spaces.Discrete(3)), "a row of numbers"),
         (
@@ -221,6 +231,4 @@ def test_what_cannot_be_served_is_refused_with_the_reason() -> None:
         with pytest.raises(RecloopError, match=reason):
             from_sb3(model)
     with pytest.raises(RecloopError, match="must answer a score for every item"):
-        from_torch(nn.Bilinear(CONTEXT, WIDTH, 1)).decide(
-            requests(catalogue(9, WIDTH), [[0, 1]], width=CONTEXT)
-        )
+        from_torch(Echo()).decide(requests(catalogue(9, WIDTH), [[0, 1]], width=CONTEXT))
