@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from agents.checks import PolicyCheckError, check_policy
     from agents.deep.adapters import from_sb3, from_torch
     from agents.explanation import Explanation, explain
-    from agents.explore import Explore
+    from agents.explore import Explore, Scored
     from agents.features import candidate_features, features_at, joint, joint_width, weigh
     from agents.lessons import LessonError, Lessons, lessons_of
     from agents.linear import LinTS, LinUCB
@@ -66,6 +66,7 @@ __all__ = [
     "RecloopError",
     "Requests",
     "ScorePolicy",
+    "Scored",
     "ShapeError",
     "SlotPolicy",
     "Spec",
@@ -116,6 +117,7 @@ _HOME = {
     "Explanation": "explanation",
     "explain": "explanation",
     "Explore": "explore",
+    "Scored": "explore",
     "from_river": "river",
     "from_sb3": "deep.adapters",
     "from_torch": "deep.adapters",
