@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from agents.bandits.ucb import UCB1
     from agents.checks import PolicyCheckError, check_policy
     from agents.deep.adapters import from_sb3, from_torch
+    from agents.contextual.hybrid import HybridLinUCB
+    from agents.contextual.logistic import LogisticTS
     from agents.explanation import Explanation, explain
     from agents.explore import Explore, Scored
     from agents.features import candidate_features, features_at, joint, joint_width, weigh
@@ -54,10 +56,12 @@ __all__ = [
     "EpsilonGreedy",
     "Explanation",
     "Explore",
+    "HybridLinUCB",
     "LessonError",
     "Lessons",
     "LinTS",
     "LinUCB",
+    "LogisticTS",
     "OptionError",
     "Outcomes",
     "Policy",
@@ -114,6 +118,8 @@ _HOME = {
     "UCB1": "bandits.ucb",
     "PolicyCheckError": "checks",
     "check_policy": "checks",
+    "HybridLinUCB": "contextual.hybrid",
+    "LogisticTS": "contextual.logistic",
     "Explanation": "explanation",
     "explain": "explanation",
     "Explore": "explore",

@@ -14,7 +14,7 @@ import numpy as np
 from agents.api import PAD
 from agents.features import joint, joint_width
 from agents.forgetting import Memory
-from agents.lessons import lessons_of
+from agents.lessons import LessonError, lessons_of
 from agents.options import OptionError, above, at_least, share
 from agents.posterior import sample_disjoint, sample_shared, score_disjoint, score_shared, vote
 from agents.registry import register
@@ -66,8 +66,19 @@ class RewardModel:
         return P
 
     def learn(self, outcomes: Outcomes) -> None:
-        """Regress the rewards of all seen slots, one by one and in their order."""
+        """Regress the rewards of all seen slots, one by one and in their order.
+
+        Raises
+        ------
+        LessonError
+            If a logistic regression is to learn a reward that is no chance.
+        """
         taught, requests = lessons_of(outcomes), outcomes.requests
+        if self.ridge.logistic and not ((taught.reward >= 0) & (taught.reward <= 1)).all():
+            raise LessonError(
+                "a logistic regression learns rewards between 0 and 1 only: scale them, or use "
+                "lints for others"
+            )
         context, time = requests.context[taught.request], requests.time[taught.request]
         if self.shared:
             items = requests.items.features[taught.item][:, None, :]
@@ -142,7 +153,7 @@ class Linear(SlotPolicy[View]):
         The root of the policy's randomness.
     """
 
-    additive = ("gram", "moment")
+    additive: tuple[str, ...] | None = ("gram", "moment")
 
     def __init__(self, model: RewardModel, seed: int) -> None:
         super().__init__(seed=seed)
@@ -212,51 +223,30 @@ class LinUCB(Linear["Floats"], ScorePolicy):
         return mean + self.alpha * deviation
 
 
-@register("lints")
-class LinTS(Linear["Rows"]):
-    """Shows what is best in a draw from the posterior (Thompson sampling; Agrawal & Goyal 2013).
+class Sampled(Linear["Rows"]):
+    """What policies share that choose by draws from a linear model's posterior.
 
-    The posterior of theta is N(A^-1 b, scale^2 A^-1). `samples` draws come from the request's own
-    stream; a slot goes to each open candidate with the share of draws in which it is the best of
-    the open ones, mixed with a floor: probabilities that are exact given the request key.
+    `samples` draws come from the request's own stream; a slot goes to each open candidate with the
+    share of draws in which it is the best of the open ones, mixed with a floor: probabilities that
+    are exact given the request key.
 
     Parameters
     ----------
-    shared : bool
-        One regression on request and item together, or one an item on the request alone.
+    model : RewardModel
     scale : float
-        The standard deviation of the reward's noise; more explores more.
+        Standard deviations of the draws, in those of the posterior.
     samples : int
         How many draws a request's distribution is made of.
     floor : float
         The share of a slot that is spread evenly over all open candidates.
-    l2 : float
-        The weight of the ridge prior.
-    interactions : bool
-        Whether the shared regression also sees all products of context and item features.
-    half_life, window : float
-        Seconds of event time after which an observation counts half, or not at all; see `Memory`.
     seed : int
         The root of its randomness.
     """
 
-    name = "lints"
-
     def __init__(
-        self,
-        *,
-        shared: bool = True,
-        scale: float = 0.5,
-        samples: int = 64,
-        floor: float = 0.05,
-        l2: float = 1.0,
-        interactions: bool = True,
-        half_life: float = 0.0,
-        window: float = 0.0,
-        seed: int = 0,
+        self, model: RewardModel, scale: float, samples: int, floor: float, seed: int
     ) -> None:
-        memory = Memory(half_life, window)
-        super().__init__(RewardModel(shared, interactions, l2, memory), seed)
+        super().__init__(model, seed)
         if samples < 1:
             raise OptionError(f"samples must be at least 1, not {samples}")
         self.scale = at_least("scale", scale, 0.0)
@@ -302,3 +292,48 @@ class LinTS(Linear["Rows"]):
         out = np.zeros(open_.shape)
         vote(view, open_, self.floor, out)
         return out
+
+
+@register("lints")
+class LinTS(Sampled):
+    """Shows what is best in a draw from the posterior (Thompson sampling; Agrawal & Goyal 2013).
+
+    The posterior of theta is N(A^-1 b, scale^2 A^-1); see `Sampled` for the probabilities.
+
+    Parameters
+    ----------
+    shared : bool
+        One regression on request and item together, or one an item on the request alone.
+    scale : float
+        The standard deviation of the reward's noise; more explores more.
+    samples : int
+        How many draws a request's distribution is made of.
+    floor : float
+        The share of a slot that is spread evenly over all open candidates.
+    l2 : float
+        The weight of the ridge prior.
+    interactions : bool
+        Whether the shared regression also sees all products of context and item features.
+    half_life, window : float
+        Seconds of event time after which an observation counts half, or not at all; see `Memory`.
+    seed : int
+        The root of its randomness.
+    """
+
+    name = "lints"
+
+    def __init__(
+        self,
+        *,
+        shared: bool = True,
+        scale: float = 0.5,
+        samples: int = 64,
+        floor: float = 0.05,
+        l2: float = 1.0,
+        interactions: bool = True,
+        half_life: float = 0.0,
+        window: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        model = RewardModel(shared, interactions, l2, Memory(half_life, window))
+        super().__init__(model, scale, samples, floor, seed)

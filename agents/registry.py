@@ -32,6 +32,8 @@ BUILT_IN = (
     "agents.simple",
     "agents.bandits.ucb",
     "agents.linear",
+    "agents.contextual.hybrid",
+    "agents.contextual.logistic",
     "agents.squarecb",
     "agents.river",
     "agents.deep.latent",

@@ -29,6 +29,7 @@ VARIANTS = [
     "linucb:half_life=10",
     "lints:shared=false",
     "lints:shared=false,window=30",
+    "hybrid-linucb:interactions=false,window=30",
     "squarecb:model=tree",
     "linucb+epsilon=0.2",
     "linucb:shared=false+temperature=0.3",

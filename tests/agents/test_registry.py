@@ -46,7 +46,7 @@ def test_every_policy_is_known_by_its_own_name_and_described_in_a_line(name: str
 
 def test_descriptions_give_options_and_defaults() -> None:
     assert describe("linucb").endswith(
-        "Options: shared=true, alpha=1.0, l2=1.0, interactions=true."
+        "Options: shared=true, alpha=1.0, l2=1.0, interactions=true, half_life=0.0, window=0.0."
     )
     assert "Options" not in describe("uniform")
 
