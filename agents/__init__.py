@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     )
     from agents.bandits.ucb import UCB1
     from agents.checks import PolicyCheckError, check_policy
-    from agents.deep.adapters import from_sb3, from_torch
     from agents.contextual.hybrid import HybridLinUCB
     from agents.contextual.logistic import LogisticTS
+    from agents.deep.adapters import from_sb3, from_torch
     from agents.explanation import Explanation, explain
     from agents.explore import Explore, Scored
     from agents.features import candidate_features, features_at, joint, joint_width, weigh
