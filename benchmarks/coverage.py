@@ -1,180 +1,58 @@
 """How often the intervals of every estimator hold the truth: the tables of docs/coverage.md.
 
-    .venv/bin/python -m benchmarks.coverage [logs per cell, 500]
+    .venv/bin/python -m benchmarks.coverage [logs per cell, 2000] [--jobs 2]
 
-Logs are drawn from worlds whose truth is computed by enumeration, with other seeds each; at
+Logs are drawn from worlds whose truth is computed by enumeration, each from its own seed; at
 n = 30,000 half as many. Two questions are asked of a bootstrap interval of 95 %: whether it holds
 the value that the estimator has on an endless log (is the interval right?), and whether it holds
-the policy's value (is the estimator, too?). They differ for estimators that are biased.
+the policy's value (is the estimator, too?). They differ for estimators that are biased by design:
+their bias in these worlds is computed exactly, and stands beside.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from math import sqrt
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 
-from agents.streams import derive
+from benchmarks.clicks import SLOTS, World
 from evaluation import (
     SLATE_ESTIMATORS,
     Accumulator,
+    ConfidenceSequence,
+    Pair,
     Promise,
     Rounds,
-    Slates,
-    bernstein,
+    Trust,
     named,
     watch,
+    watch_apart,
 )
-from evaluation.chunks.slates import Chances
 from evaluation.estimators.algebra import Estimator
+from evaluation.intervals.bootstrap import percentile
+from evaluation.intervals.guaranteed import bernstein_of
 
-SEGMENTS, ITEMS, SLOTS = 5, 10, 3
 SIZES = (300, 3_000, 30_000)
 SINGLE = (
     *("IPS", "SNIPS", "DM", "DR", "SNDR", "MRDR", "MIPS", "OffCEM"),
     *("Clipped-IPS:3", "Switch-DR:3", "DRos:10", "SG-IPS:0.1", "SG-DR:0.1"),
-    *("Clipped-IPS", "Switch-DR"),
+    *("Clipped-IPS", "Switch-DR", "DRos", "SG-IPS", "SG-DR"),
 )
-SLATED = (
-    "SIPS",
-    "RIPS",
-    "IIPS",
-    "Cascade-DR",
-    "PI",
-    "Position-based",
-    "SNSIPS",
-    "SNRIPS",
-    "SNIIPS",
-)
-EXAMINED = np.array([0.9, 0.6, 0.3])
-LABELS = np.arange(ITEMS) // 4
+SLATED = tuple(SLATE_ESTIMATORS)
+REPLICATES = 400
+LOOKS = 40
 OUT = Path(__file__).parent.parent / "docs" / "coverage.md"
 
-
-def softmax(scores: np.ndarray) -> np.ndarray:
-    """Return chances, row by row."""
-    chances = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return chances / chances.sum(axis=-1, keepdims=True)
-
-
-@dataclass(frozen=True)
-class World:
-    """Segments of users, items, and three positions that are filled independently."""
-
-    base: float
-    spread: float = 1.0
-
-    def table(self, purpose: int, scale: float) -> np.ndarray:
-        """Return normal numbers [S, N] of this world."""
-        return scale * np.random.default_rng([1, purpose]).normal(size=(SEGMENTS, ITEMS))
-
-    @property
-    def clicks(self) -> np.ndarray:
-        """The chance of a click [S, N]."""
-        return np.clip(self.base * np.exp(self.table(0, 0.5)), 0.0, 1.0)
-
-    @property
-    def logging(self) -> np.ndarray:
-        """The logging policy [S, N]."""
-        return softmax(self.table(1, 0.5))
-
-    @property
-    def target(self) -> np.ndarray:
-        """The evaluated policy [S, N]."""
-        return softmax(self.table(2, self.spread))
-
-    @property
-    def guess(self) -> np.ndarray:
-        """A reward model that is wrong by a third [S, N]."""
-        return np.minimum(self.clicks * np.exp(self.table(3, 0.3)), 1.0)
-
-    def rounds(self, segment: np.ndarray, item: np.ndarray, reward: np.ndarray) -> Rounds:
-        """Return rounds with all views."""
-        logging, target, guess = self.logging, self.target, self.guess
-        plain = Rounds(
-            reward=reward,
-            logged=logging[segment, item],
-            target=target[segment, item],
-            keys=np.arange(len(item), dtype=np.uint64),
-            q=guess[segment, item],
-            v=(target * guess).sum(axis=1)[segment],
-        )
-        mates = (LABELS[:, None] == LABELS[None]).astype(float)
-        clusters = replace(
-            plain,
-            logged=(logging @ mates)[segment, item],
-            target=(target @ mates)[segment, item],
-        )
-        other = 0.5 * guess + 0.5 * guess.mean()
-        robust = replace(plain, q=other[segment, item], v=(target * other).sum(axis=1)[segment])
-        return replace(plain, views={"clusters": clusters, "robust": robust})
-
-    def draw(self, n: int, seed: int) -> Rounds:
-        """Return a log."""
-        rng = np.random.default_rng([2, seed])
-        segment = rng.integers(SEGMENTS, size=n)
-        item = choose(self.logging[segment], rng)
-        reward = (rng.random(n) < self.clicks[segment, item]).astype(np.float64)
-        return replace_keys(self.rounds(segment, item, reward), seed)
-
-    def everything(self) -> tuple[Rounds, np.ndarray]:
-        """Return every cell of the world as a round of expected reward, and how likely it is."""
-        segment, item = (index.ravel() for index in np.indices((SEGMENTS, ITEMS)))
-        likely = self.logging[segment, item] / SEGMENTS
-        return self.rounds(segment, item, self.clicks[segment, item]), likely
-
-    @property
-    def truth(self) -> float:
-        """The value of the evaluated policy."""
-        return float((self.target * self.clicks).sum(axis=1).mean())
-
-    def slates(self, segment: np.ndarray, items: np.ndarray, reward: np.ndarray) -> Slates:
-        """Return slates; slot by slot, what stands before an item does not matter to its chance."""
-        logged, target = (table[segment[:, None], items] for table in (self.logging, self.target))
-        seen = EXAMINED.sum()
-        guess = self.guess[segment[:, None], items] * EXAMINED
-        v = (self.target * self.guess).sum(axis=1)[segment][:, None] * EXAMINED
-        return Slates(
-            reward,
-            logged,
-            target,
-            np.arange(len(items), dtype=np.uint64),
-            q=guess,
-            v=v,
-            chances={
-                "slot": Chances(logged, target),
-                "exposure": Chances(seen * logged, seen * target),
-            },
-        )
-
-    def draw_slates(self, n: int, seed: int) -> Slates:
-        """Return a log of slates."""
-        rng = np.random.default_rng([3, seed])
-        segment = rng.integers(SEGMENTS, size=n)
-        items = np.stack([choose(self.logging[segment], rng) for _ in range(SLOTS)], axis=1)
-        chance = self.clicks[segment[:, None], items] * EXAMINED
-        reward = (rng.random(chance.shape) < chance).astype(np.float64)
-        slates = self.slates(segment, items, reward)
-        return replace(slates, keys=derive(slates.keys, np.full(n, seed, dtype=np.uint64)))
-
-    @property
-    def slate_truth(self) -> float:
-        """The value of the evaluated policy's slates."""
-        return self.truth * float(EXAMINED.sum())
-
-
-def choose(chances: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return an item per row."""
-    above = rng.random((len(chances), 1)) > chances.cumsum(axis=1)
-    return np.minimum(above.sum(axis=1), chances.shape[1] - 1)
-
-
-def replace_keys(rounds: Rounds, seed: int) -> Rounds:
-    """Return rounds whose keys belong to a log of their own."""
-    return replace(rounds, keys=derive(rounds.keys, np.full(len(rounds.keys), seed, np.uint64)))
+FREQUENT, RARE = World(0.2), World(0.01)
+MILD, HEAVY = World(0.2, 0.5), World(0.2)
+"""Of slates: weights are products over slots, so a target that is as far off the logging policy as
+in the worlds of single slots makes heavy ones."""
 
 
 def limit(estimator: Estimator[Rounds], world: World) -> float:
@@ -187,89 +65,119 @@ def limit(estimator: Estimator[Rounds], world: World) -> float:
     return total
 
 
-def single(world: World, n: int, logs: int) -> list[str]:
-    """Return the table rows of the estimators of single rounds."""
-    estimators = named(SINGLE)
-    own, true, plain = np.zeros((3, len(estimators)))
-    widths = np.zeros((logs, len(estimators)))
-    effective = 0.0
-    limits = [limit(e.honest, world) for e in estimators]
-    for seed in range(logs):
-        accumulator = Accumulator(estimators, seed=seed, replicates=400)
+def single(world: World, n: int, logs: int, jobs: int = 1) -> list[list[Any]]:
+    """Return name, bias, coverage of limit, of truth, by percentiles, and width of estimators."""
+    limits = [limit(e.honest, world) for e in named(SINGLE)]
+
+    def one(seed: int) -> np.ndarray:
+        accumulator = Accumulator(named(SINGLE), seed=seed, replicates=REPLICATES)
         accumulator.add(world.draw(n, seed))
-        results = accumulator.results()
-        effective += results[0].diagnostics.effective_rewarded / logs
-        for i, (estimate, bound) in enumerate(zip(results, limits, strict=True)):
-            widths[seed, i] = estimate.high - estimate.low
-            true[i] += estimate.low <= world.truth <= estimate.high
-            own[i] += estimate.low <= bound <= estimate.high
-            low, high = np.quantile(estimate.replicates, [0.025, 0.975])
-            plain[i] += low <= bound <= high
-    print(f"n = {n}: {effective:.0f} effective rewards", file=sys.stderr)
+        found = []
+        for estimate, value in zip(accumulator.results(), limits, strict=True):
+            low, high = percentile(estimate.replicates, 0.95)
+            found.append(
+                (
+                    estimate.low <= value <= estimate.high,
+                    estimate.low <= world.truth <= estimate.high,
+                    low <= value <= high,
+                    (estimate.high - estimate.low) / world.truth,
+                )
+            )
+        return np.array(found, dtype=np.float64)
+
+    found = np.stack(many(one, logs, jobs))
+    shares, widths = found.mean(axis=0), np.median(found[..., 3], axis=0)
     return [
-        f"| {name} | {n:,} | {own[i] / logs:.1%} | {true[i] / logs:.1%} "
-        f"| {plain[i] / logs:.1%} | {np.median(widths[:, i]) / world.truth:.2f} |"
+        [name, limits[i] / world.truth - 1.0, *shares[i, :3], widths[i]]
         for i, name in enumerate(SINGLE)
     ]
 
 
-def slated(world: World, n: int, logs: int) -> list[str]:
-    """Return the table rows of the slate estimators, all of them right in this world."""
+def slated(world: World, n: int, logs: int, jobs: int = 1) -> list[list[Any]]:
+    """Return name, coverage, width, effective size and share not trusted of slate estimators."""
     estimators = [SLATE_ESTIMATORS[name](SLOTS) for name in SLATED]
-    hits, widths = np.zeros(len(estimators)), np.zeros((logs, len(estimators)))
-    for seed in range(logs):
-        accumulator = Accumulator(estimators, seed=seed, replicates=400)
+
+    def one(seed: int) -> np.ndarray:
+        accumulator = Accumulator(estimators, seed=seed, replicates=REPLICATES)
         accumulator.add(world.draw_slates(n, seed))
-        for i, estimate in enumerate(accumulator.results()):
-            hits[i] += estimate.low <= world.slate_truth <= estimate.high
-            widths[seed, i] = estimate.high - estimate.low
-    return [
-        f"| {name} | {n:,} | {hits[i] / logs:.1%} "
-        f"| {np.median(widths[:, i]) / world.slate_truth:.2f} |"
-        for i, name in enumerate(SLATED)
-    ]
+        return np.array(
+            [
+                (
+                    estimate.low <= world.slate_truth <= estimate.high,
+                    (estimate.high - estimate.low) / world.slate_truth,
+                    estimate.diagnostics.effective_size,
+                    estimate.verdict.trust is Trust.NO,
+                )
+                for estimate in accumulator.results()
+            ],
+            dtype=np.float64,
+        )
+
+    found = np.stack(many(one, logs, jobs))
+    mean, median = found.mean(axis=0), np.median(found, axis=0)
+    return [[name, mean[i, 0], *median[i, 1:3], mean[i, 3]] for i, name in enumerate(SLATED)]
 
 
-def bounded(world: World, n: int, logs: int) -> list[str]:
-    """Return the table rows of Bernstein intervals and confidence sequences."""
-    bound = float((world.target / world.logging).max())
-    looks = np.unique(np.geomspace(10, n, 40).astype(int))
-    rows = []
-    width = np.zeros(logs)
-    hits = 0
-    for seed in range(logs):
-        log = world.draw(n, seed)
-        terms = log.target / log.logged * log.reward
-        low, high = bernstein(float(terms.mean()), float(terms.var(ddof=1)), n, bound)
-        hits += low <= world.truth <= high
-        width[seed] = high - low
-    rows.append(f"| Bernstein | IPS | {n:,} | {hits / logs:.1%} | {ratio(width, world)} |")
-    for method in ("IPS", "DR"):
-        for promise, words in (
-            (Promise(), "no bound on weights"),
-            (Promise(largest_weight=bound), "largest weight known"),
-        ):
-            hits = 0
-            for seed in range(logs):
-                log, start, held = world.draw(n, seed), 0, True
-                sequence = watch(method, promise)
-                for end in looks:
-                    sequence.add(part(log, np.arange(start, end)))
-                    start = int(end)
-                    held = held and not sequence.rules_out(world.truth)
-                hits += held
-                low, high = sequence.interval()
-                width[seed] = high - low
-            rows.append(
-                f"| sequence, {words} | {method} | {n:,} | {hits / logs:.1%} "
-                f"| {ratio(width, world)} |"
-            )
+def bounded(world: World, n: int, logs: int, jobs: int = 1) -> list[list[Any]]:
+    """Return interval, estimator, coverage and width of Bernstein intervals and sequences."""
+    promises = {
+        "no bound on weights": Promise(),
+        "largest weight known": Promise(largest_weight=world.largest_weight),
+    }
+    rows: list[list[Any]] = []
+    for method in ("IPS", "SNIPS", "DR"):
+        (estimator,) = named([method])
+
+        def once(seed: int, estimator: Any = estimator) -> tuple[bool, float]:
+            accumulator = Accumulator([estimator], seed=seed, replicates=5)
+            accumulator.add(world.draw(n, seed))
+            promise = promises["largest weight known"]
+            ends = lambda at, settled, log: bernstein_of(settled, log, promise, 0.95)  # noqa: E731
+            (found,) = accumulator.results(None, ends)
+            width = (found.high - found.low) / world.truth
+            return found.low <= world.truth <= found.high, width
+
+        rows.append(["Bernstein", method, *held(once, logs, jobs)])
+        for words, promise in promises.items():
+
+            def alone(seed: int, method: Any = method, promise: Promise = promise) -> Any:
+                log = world.draw(n, seed)
+                return always(watch(method, promise), log, part, world.truth, world)
+
+            def apart(seed: int, method: Any = method, promise: Promise = promise) -> Any:
+                log = world.draw_pair(n, seed)
+                return always(watch_apart(method, promise), log, part_of_pair, world.lead, world)
+
+            rows.append([f"sequence, {words}", method, *held(alone, logs, jobs)])
+            name = f"{method} difference"
+            rows.append([f"sequence, {words}", name, *held(apart, logs, jobs)])
     return rows
 
 
-def ratio(width: np.ndarray, world: World) -> str:
-    """Return a typical width, in units of the truth."""
-    return f"{np.median(width) / world.truth:.2f}"
+def always(
+    sequence: ConfidenceSequence[Any], log: Any, cut: Callable[..., Any], value: float, world: World
+) -> tuple[bool, float]:
+    """Return whether a sequence holds a value at all looks, and its width at the end."""
+    looks = np.unique(np.geomspace(10, len(log.keys), LOOKS).astype(int))
+    start, holds = 0, True
+    for end in looks:
+        sequence.add(cut(log, np.arange(start, end)))
+        start = int(end)
+        holds = holds and not sequence.rules_out(value)
+    low, high = sequence.interval()
+    return holds, (high - low) / world.truth
+
+
+def held(one: Callable[[int], tuple[bool, float]], logs: int, jobs: int) -> tuple[float, float]:
+    """Return the share of logs whose interval holds, and the median width."""
+    found = np.array(many(one, logs, jobs), dtype=np.float64)
+    return float(found[:, 0].mean()), float(np.median(found[:, 1]))
+
+
+def many(one: Callable[[int], Any], logs: int, jobs: int) -> list[Any]:
+    """Return what comes of every log."""
+    found = Parallel(n_jobs=jobs, batch_size=20)(delayed(one)(seed) for seed in range(logs))
+    return list(found)
 
 
 def part(log: Rounds, index: np.ndarray) -> Rounds:
@@ -278,53 +186,103 @@ def part(log: Rounds, index: np.ndarray) -> Rounds:
     return Rounds(**{name: getattr(log, name)[index] for name in fields})
 
 
+def part_of_pair(log: Pair[Rounds], index: np.ndarray) -> Pair[Rounds]:
+    """Return some of the rounds of a pair."""
+    return Pair(part(log.candidate, index), part(log.incumbent, index))
+
+
+def line(n: int, row: list[Any], percents: set[int]) -> str:
+    """Return a row of a table: n after the name, shares as percents."""
+    cells = [str(row[0]), f"{n:,}"]
+    for at, cell in enumerate(row[1:], start=1):
+        if isinstance(cell, str):
+            cells.append(cell)
+        elif at in percents:
+            cells.append(f"{cell:.1%}".replace("-0.0%", "0.0%"))
+        else:
+            cells.append(f"{cell:,.0f}" if cell >= 100 else f"{cell:.2f}")
+    return f"| {' | '.join(cells)} |"
+
+
+def table(
+    title: str,
+    words: str,
+    head: str,
+    rows: Callable[[int, int], list[list[Any]]],
+    counts: dict[int, int],
+    percents: set[int],
+) -> list[str]:
+    """Return a section with a table over all sizes of logs."""
+    lines = ["", f"## {title}", "", words, "", head, "|" + "---|" * (head.count("|") - 1)]
+    for n in SIZES:
+        lines += [line(n, row, percents) for row in rows(n, counts[n])]
+        print(f"{title}: n = {n:,} done", file=sys.stderr)
+    return lines
+
+
 def main() -> None:
     """Write the tables."""
-    logs = int(sys.argv[1]) if len(sys.argv) > 1 else 500
-    frequent, rare = World(0.2), World(0.01)
+    given = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    given.add_argument("logs", nargs="?", type=int, default=2000, help="logs per cell (2000)")
+    given.add_argument("--jobs", type=int, default=1, help="processes (1)")
+    given.add_argument("--out", type=Path, default=OUT, help="where to write the tables")
+    asked = given.parse_args()
+    logs, jobs = asked.logs, asked.jobs
     counts = {n: logs if n < 30_000 else max(1, logs // 2) for n in SIZES}
+    fewer = {n: max(1, count // 2) for n, count in counts.items()}
     error = sqrt(0.95 * 0.05 / logs)
-    single_head = [
-        "| estimator | n | holds its own limit | holds the truth "
-        "| percentiles would hold the limit | width / truth |",
-        "|---|---|---|---|---|---|",
-    ]
     lines = [
         "# Coverage: how often the intervals hold what they should",
         "",
         f"Made by `.venv/bin/python -m benchmarks.coverage {logs}`: {logs:,} logs per cell "
-        f"({counts[30_000]:,} at n = 30,000), intervals of 95 %. A coverage of 95 % is known to "
-        f"± {error:.1%} (one standard error; ± {error * sqrt(2):.1%} at n = 30,000). Widths are "
-        "medians, in units of the true value. [evaluation.md](evaluation.md) says what to make "
-        "of it.",
+        f"({counts[30_000]:,} at n = 30,000), intervals of 95 %, {REPLICATES} resamples. A "
+        f"coverage of 95 % is known to ± {error:.1%} (one standard error; ± {error * sqrt(2):.1%} "
+        "at n = 30,000). Widths are medians, in units of the true value. "
+        "[evaluation.md](evaluation.md) says what to make of it.",
     ]
-    for world, words in ((frequent, "frequent rewards (20 %)"), (rare, "rare rewards (1 %)")):
-        lines += ["", f"## Bootstrap intervals, {words}", "", *single_head]
-        for n in SIZES:
-            lines += single(world, n, counts[n])
-    lines += [
-        "",
-        "## Bootstrap intervals, slates of three",
-        "",
-        "| estimator | n | holds the truth | width / truth |",
-        "|---|---|---|---|",
-    ]
-    for n in SIZES:
-        lines += slated(frequent, n, counts[n])
-    lines += [
-        "",
-        "## Intervals with a guarantee",
-        "",
-        "Bernstein intervals are looked at once, at n; confidence sequences 40 times on the way "
-        "there, and have to hold the truth every time.",
-        "",
-        "| interval | of | n | holds the truth | width / truth |",
-        "|---|---|---|---|---|",
-    ]
-    for n in SIZES:
-        lines += bounded(frequent, n, max(1, counts[n] // 3))
-    OUT.write_text("\n".join(lines) + "\n")
-    print(f"wrote {OUT}", file=sys.stderr)
+    for world, name in ((FREQUENT, "frequent rewards (20 %)"), (RARE, "rare rewards (1 %)")):
+        lines += table(
+            f"Bootstrap intervals, {name}",
+            "Bias: of the estimator on an endless log of this world, relative to the truth; with "
+            "a bias that is not 0 an interval can hold the estimator's own limit, and not the "
+            "truth, once the log is long enough. Tuned estimators (without a parameter) have the "
+            "interval, and the limit, of their untamed candidate.",
+            "| estimator | n | bias | holds its own limit | holds the truth "
+            "| percentiles would hold the limit | width / truth |",
+            lambda n, count, world=world: single(world, n, count, jobs),
+            counts,
+            {1, 2, 3, 4},
+        )
+    for world, name, words in (
+        (MILD, "slates of three", "All assumptions hold: no estimator is biased."),
+        (
+            HEAVY,
+            "slates of three, heavy weights",
+            "The evaluated policy is further from the logging one. Where the effective size is "
+            "small no resample can show what is not in the log; the verdict tells.",
+        ),
+    ):
+        lines += table(
+            f"Bootstrap intervals, {name}",
+            words,
+            '| estimator | n | holds the truth | width / truth | effective size | "do not trust" |',
+            lambda n, count, world=world: slated(world, n, count, jobs),
+            counts,
+            {1, 4},
+        )
+    lines += table(
+        "Intervals with a guarantee",
+        f"Bernstein intervals are looked at once, at n; confidence sequences {LOOKS} times on the "
+        f"way there, and have to hold the truth every time ({fewer[3_000]:,} logs per cell, "
+        f"{fewer[30_000]:,} at n = 30,000). Differences are the evaluated policy's value minus "
+        "the logging policy's.",
+        "| interval | n | of | holds the truth | width / truth |",
+        lambda n, count: bounded(FREQUENT, n, count, jobs),
+        fewer,
+        {2},
+    )
+    asked.out.write_text("\n".join(lines) + "\n")
+    print(f"wrote {asked.out}", file=sys.stderr)
 
 
 if __name__ == "__main__":

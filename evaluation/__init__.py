@@ -13,21 +13,24 @@ if TYPE_CHECKING:
     from evaluation.accumulate import Accumulator
     from evaluation.chunks.checks import FaultyLogError
     from evaluation.chunks.episodes import Episodes
+    from evaluation.chunks.pairs import Pair
     from evaluation.chunks.rounds import Rounds
     from evaluation.chunks.slates import Chances, Slates
     from evaluation.chunks.trajectories import EpisodeError, Steps
     from evaluation.estimators.names import NAMES, UnknownEstimatorError, named
+    from evaluation.estimators.paired import compared
     from evaluation.estimators.sequential import SEQUENTIAL_ESTIMATORS
     from evaluation.estimators.slates import SLATE_ESTIMATORS
-    from evaluation.gate import Gate, Judgement, promote
+    from evaluation.gate import Gate, Judgement, judge_pair, promote
     from evaluation.importers.coba import from_coba
     from evaluation.importers.episodes import from_minari, from_transitions
     from evaluation.importers.obp import from_obp
     from evaluation.importers.records import Imported, LogFormatError
     from evaluation.importers.vw import read_dsjson
     from evaluation.intervals.bernstein import bernstein
+    from evaluation.intervals.guaranteed import INTERVALS
     from evaluation.intervals.sequences import ConfidenceSequence, Promise, PromiseError
-    from evaluation.intervals.watching import watch
+    from evaluation.intervals.watching import watch, watch_apart
     from evaluation.models.cross_fitted import CrossFitted, ModelError, RewardModel
     from evaluation.models.fitted_q import FittedQ, FittedQError
     from evaluation.models.progressive import Progressive
@@ -40,12 +43,13 @@ if TYPE_CHECKING:
     from evaluation.rejection import Replay, replay
     from evaluation.report import Disagreement, Estimate, Report
     from evaluation.rounds import Reader, evaluate
-    from evaluation.shards import ShardError, evaluate_shards
+    from evaluation.shards import ShardError, Shards
     from evaluation.slates import SlateReader, evaluate_slates
     from evaluation.targets import Clusters, Distribution, Target, target_of
     from evaluation.verdict import Diagnostics, Trust, Verdict
 
 __all__ = [
+    "INTERVALS",
     "NAMES",
     "SEQUENTIAL_ESTIMATORS",
     "SLATE_ESTIMATORS",
@@ -70,6 +74,7 @@ __all__ = [
     "Judgement",
     "LogFormatError",
     "ModelError",
+    "Pair",
     "Progressive",
     "Promise",
     "PromiseError",
@@ -82,6 +87,7 @@ __all__ = [
     "Scores",
     "Segmented",
     "ShardError",
+    "Shards",
     "SlateError",
     "SlateReader",
     "Slates",
@@ -92,16 +98,17 @@ __all__ = [
     "UnknownMetricError",
     "Verdict",
     "bernstein",
+    "compared",
     "diversity",
     "drift",
     "evaluate",
-    "evaluate_shards",
     "evaluate_slates",
     "forest",
     "from_coba",
     "from_minari",
     "from_obp",
     "from_transitions",
+    "judge_pair",
     "metrics",
     "named",
     "promote",
@@ -109,9 +116,11 @@ __all__ = [
     "replay",
     "target_of",
     "watch",
+    "watch_apart",
 ]
 
 _HOME = {
+    "INTERVALS": "intervals.guaranteed",
     "NAMES": "estimators.names",
     "SEQUENTIAL_ESTIMATORS": "estimators.sequential",
     "SLATE_ESTIMATORS": "estimators.slates",
@@ -136,6 +145,7 @@ _HOME = {
     "Judgement": "gate",
     "LogFormatError": "importers.records",
     "ModelError": "models.cross_fitted",
+    "Pair": "chunks.pairs",
     "Progressive": "models.progressive",
     "Promise": "intervals.sequences",
     "PromiseError": "intervals.sequences",
@@ -148,6 +158,7 @@ _HOME = {
     "Scores": "ranking.scores",
     "Segmented": "ranking.lists",
     "ShardError": "shards",
+    "Shards": "shards",
     "SlateError": "passes",
     "SlateReader": "slates",
     "Slates": "chunks.slates",
@@ -158,16 +169,17 @@ _HOME = {
     "UnknownMetricError": "ranking.lists",
     "Verdict": "verdict",
     "bernstein": "intervals.bernstein",
+    "compared": "estimators.paired",
     "diversity": "ranking.exposure",
     "drift": "ranking.drift",
     "evaluate": "rounds",
-    "evaluate_shards": "shards",
     "evaluate_slates": "slates",
     "forest": "plots",
     "from_coba": "importers.coba",
     "from_minari": "importers.episodes",
     "from_obp": "importers.obp",
     "from_transitions": "importers.episodes",
+    "judge_pair": "gate",
     "metrics": "ranking.lists",
     "named": "estimators.names",
     "promote": "gate",
@@ -175,6 +187,7 @@ _HOME = {
     "replay": "rejection",
     "target_of": "targets",
     "watch": "intervals.watching",
+    "watch_apart": "intervals.watching",
 }
 """The module that each public name lives in."""
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from agents.api import Floats
     from evaluation.estimators.algebra import Estimator, Readable
+    from evaluation.intervals.guaranteed import Ends
     from evaluation.support import Support
 
 BLOCK = 1024
@@ -145,13 +146,19 @@ class Accumulator(Generic[AnyChunk]):
         self.rounds += other.rounds
         self.rewarded += other.rewarded
 
-    def results(self, support: Support | None = None) -> tuple[Estimate, ...]:
+    def results(
+        self,
+        support: Support | None = None,
+        ends: Ends[AnyChunk] | None = None,
+    ) -> tuple[Estimate, ...]:
         """Return the estimate of every estimator.
 
         Parameters
         ----------
         support : Support, optional
             What the target would show that the log never shows, where it was measured.
+        ends : callable, optional
+            Says what the intervals are, see `intervals.guaranteed`; else the bootstrap does.
 
         Raises
         ------
@@ -167,7 +174,10 @@ class Accumulator(Generic[AnyChunk]):
                 self._sums.value[0], self._product_sums.value, np.array(float(self.rounds))
             )
             again = self._moments(resampled[1 : 1 + at], resampled[1 + at :], resampled[0])
-            return tuple(self._estimate(e, log, again, support) for e in self.estimators)
+            return tuple(
+                self._estimate(at, estimator, log, again, support, ends)
+                for at, estimator in enumerate(self.estimators)
+            )
 
     @property
     def _settings(self) -> tuple[object, ...]:
@@ -179,25 +189,34 @@ class Accumulator(Generic[AnyChunk]):
 
     def _estimate(
         self,
+        at: int,
         estimator: Readable[AnyChunk],
         log: Moments[AnyChunk],
         again: Moments[AnyChunk],
         support: Support | None,
+        ends: Ends[AnyChunk] | None,
     ) -> Estimate:
         settled, honest = estimator.settled(log), estimator.honest
-        value, _ = estimator.read(log)
-        centre, spread = honest.read(log)
-        low, high = studentised(float(centre), float(spread), *honest.read(again), self.level)
-        low, high = float(np.fmin(low, value)), float(np.fmax(high, value))
-        least, most = self.bounds or (-inf, inf)
+        value = float(estimator.read(log).value)
+        if ends is None:
+            centre, spread = honest.read(log)
+            low, high = studentised(float(centre), float(spread), *honest.read(again), self.level)
+        else:
+            low, high = ends(at, honest, log)
+        if settled is not honest:
+            value = min(max(value, low), high)  # NaN stays NaN
+        if np.isfinite(value):
+            low, high = float(np.minimum(low, value)), float(np.maximum(high, value))
+        least, most = self._range(honest)
         found = replace(
             self._diagnose(honest, log, again, support),
             tamed=self._tamed(settled, log),
             possible=not (value < least or value > most),
+            ruled_out=bool(np.isfinite(value) and np.isnan(low)),
         )
         return Estimate(
             settled.name,
-            float(value),
+            value,
             min(max(low, least), most),
             max(min(high, most), least),
             self.level,
@@ -205,6 +224,11 @@ class Accumulator(Generic[AnyChunk]):
             found,
             estimator.read(again).value,
         )
+
+    def _range(self, estimator: Estimator[AnyChunk]) -> Bounds:
+        """Return between what an estimate can lie."""
+        least, most = self.bounds or (-inf, inf)
+        return (least - most, most - least) if estimator.differs else (least, most)
 
     def _tamed(self, estimator: Estimator[AnyChunk], log: Moments[AnyChunk]) -> float:
         """Return the share of the exact weight that the estimator leaves out."""

@@ -1,28 +1,32 @@
 """The gate: whether a policy may replace another, on the evidence of a log.
 
 Yes is said only when the whole interval of the paired difference lies above a margin and the
-verdict on both estimates allows it. The difference is taken round by round of one log, so that what
+verdict on both estimates allows it. The difference is taken row by row of one log, so that what
 the two policies share cancels; two intervals that overlap say little about it.
+
+`judge_pair` is the rule itself, a pure function of what was summed. `Gate` sums outcomes for it, as
+a live loop does while they come in; `promote` asks it of a log. Both read single slots and slates.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from dataclasses import dataclass
+from math import isfinite, isnan
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-
-from agents.api import RecloopError
+from agents.api import Policy, RecloopError
 from evaluation.accumulate import Accumulator
-from evaluation.chunks.rounds import Rounds
-from evaluation.estimators.algebra import Estimator, Ratio
-from evaluation.estimators.names import named
-from evaluation.estimators.single import INCUMBENT, Seen, SeenWeight
-from evaluation.estimators.weights import Importance
-from evaluation.intervals.watching import watch
+from evaluation.chunks.checks import AnyChunk
+from evaluation.chunks.pairs import Pair
+from evaluation.estimators.algebra import Estimator
+from evaluation.estimators.names import UnknownEstimatorError, named
+from evaluation.estimators.paired import compared
+from evaluation.intervals.watching import watch_apart
 from evaluation.models.cross_fitted import Learner, RewardModel, Unit
 from evaluation.passes import Progress, fit_model, in_order
 from evaluation.rounds import Reader
+from evaluation.shards import summed
+from evaluation.slates import SlateReader, peeked, slated
 from evaluation.support import Support
 from evaluation.targets import target_of
 from evaluation.verdict import Trust
@@ -30,36 +34,17 @@ from evaluation.verdict import Trust
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from agents.api import Floats, Outcomes, Policy
-    from evaluation.estimators.algebra import Term
+    from agents.api import Outcomes
     from evaluation.intervals.sequences import ConfidenceSequence, Promise
+    from evaluation.plan import Reads
     from evaluation.report import Estimate
     from evaluation.targets import Target
 
-Method: TypeAlias = Literal["IPS", "SNIPS", "DR"]
-"""The estimators whose differences can be paired."""
+Method: TypeAlias = str
+"""The name of an estimator that is not tuned: of single slots (DR, SNIPS, ...) or of slates."""
 
-
-@dataclass(frozen=True, slots=True)
-class Negative:
-    """Minus a term."""
-
-    term: Term[Rounds]
-
-    def __call__(self, rounds: Rounds) -> Floats:
-        """Return the term of every round."""
-        return -self.term(rounds)
-
-
-@dataclass(frozen=True, slots=True)
-class Less:
-    """A term of the rounds, less the same of their view with the incumbent as target."""
-
-    term: Term[Rounds]
-
-    def __call__(self, rounds: Rounds) -> Floats:
-        """Return the term of every round."""
-        return self.term(rounds) - Seen(INCUMBENT, self.term)(rounds)
+SINGLE_DEFAULT, SLATE_DEFAULT = "DR", "SNRIPS"
+"""What the gate estimates with unless told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +54,14 @@ class Judgement:
     Parameters
     ----------
     promoted : bool
+        Whether the candidate may replace the incumbent.
+    worse : bool
+        Whether it is worse beyond doubt, by more than the margin: what a candidate that is already
+        live is rolled back for.
     reason : str
         Why, in a sentence.
     difference : Estimate
-        Candidate minus incumbent, per round; its interval is by the bootstrap.
+        Candidate minus incumbent, per row; its interval is by the bootstrap.
     low, high : float
         The interval that was held against the margin: that of the difference, or the anytime-valid
         one if a promise was given.
@@ -81,6 +70,7 @@ class Judgement:
     """
 
     promoted: bool
+    worse: bool
     reason: str
     difference: Estimate
     low: float
@@ -93,14 +83,62 @@ class Judgement:
         """Return it as what JSON can hold."""
         return {
             "promoted": self.promoted,
+            "worse": self.worse,
             "reason": self.reason,
-            "low": self.low if np.isfinite(self.low) else None,
-            "high": self.high if np.isfinite(self.high) else None,
+            "low": self.low if isfinite(self.low) else None,
+            "high": self.high if isfinite(self.high) else None,
             "margin": self.margin,
             "difference": self.difference.to_dict(),
             "candidate": self.candidate.to_dict(),
             "incumbent": self.incumbent.to_dict(),
         }
+
+
+def judge_pair(
+    accumulator: Accumulator[Pair[AnyChunk]],
+    *,
+    margin: float = 0.0,
+    least: Trust = Trust.CARE,
+    sequence: ConfidenceSequence[Pair[AnyChunk]] | None = None,
+    supports: tuple[Support | None, Support | None] = (None, None),
+) -> Judgement:
+    """Return whether the candidate may replace the incumbent; changes nothing.
+
+    Parameters
+    ----------
+    accumulator : Accumulator
+        Of the three estimators of `compared`, over pairs of rows.
+    margin : float
+        By how much, in reward per row, the candidate must be better beyond doubt.
+    least : Trust
+        The verdict that both estimates need at least.
+    sequence : ConfidenceSequence, optional
+        Of the difference (`watch_apart`), over the same rows. If given, its interval is held
+        against the margin, and the question may be asked again and again while the log grows.
+        Without it, ask once.
+    supports : pair of Support, optional
+        The candidate's and the incumbent's.
+    """
+    mine, theirs = supports
+    candidate, _, difference = accumulator.results(mine)
+    _, incumbent, _ = accumulator.results(theirs)
+    low, high = difference.low, difference.high
+    if sequence is not None:
+        low, high = sequence.interval(accumulator.level)
+    doubt = _doubt({"candidate": candidate, "incumbent": incumbent}, least)
+    if not doubt and isnan(low):
+        doubt = "no lead is left that the log allows: the propensities or the promise are wrong"
+    span = f"the candidate's lead is between {low:.4g} and {high:.4g} at {accumulator.level:.0%}"
+    better, worse = low > margin, high < -margin
+    if doubt:
+        better, worse, reason = False, False, doubt
+    elif better:
+        reason = f"{span}, all of it above the margin of {margin:g}"
+    elif worse:
+        reason = f"{span}: it is worse by more than the margin of {margin:g}"
+    else:
+        reason = f"{span}, not all of it above the margin of {margin:g}"
+    return Judgement(better, worse, reason, difference, low, high, margin, candidate, incumbent)
 
 
 class Gate:
@@ -109,13 +147,20 @@ class Gate:
     Parameters
     ----------
     candidate, incumbent : Policy or Target
-    method : "IPS", "SNIPS" or "DR"
+        Of slates only policies.
+    method : str
+        An estimator that is not tuned, by name: of single slots ("IPS", "SNIPS", "DR", ...), or of
+        slates ("SIPS", "SNRIPS", "Cascade-DR", ...).
+    slots : int
+        How long the slates are; 1 reads the log as rounds of single slots.
     model : RewardModel, optional
-        What DR predicts rewards with.
+        What DR and its kin predict rewards with.
     promise : Promise, optional
-        What is known of rewards and weights. If given, the interval is a confidence sequence: the
-        gate may be asked again and again while the log grows. Without it, ask once. The model's
-        predictions are kept within the promised range of rewards.
+        What is known of rewards and weights, of a slate's sum of rewards for slates. If given, the
+        interval is a confidence sequence: the gate may be asked again and again while the log
+        grows. Without it, ask once. The model's predictions are kept within the promised range.
+    logging : Policy, optional
+        What decided in the log, for IIPS and PI.
     unit, seed, replicates, level
         See `evaluate`.
     """
@@ -125,9 +170,11 @@ class Gate:
         candidate: Policy | Target,
         incumbent: Policy | Target,
         *,
-        method: Method = "DR",
+        method: Method | None = None,
+        slots: int = 1,
         model: RewardModel | None = None,
         promise: Promise | None = None,
+        logging: Policy | None = None,
         unit: Unit = "request",
         seed: int = 0,
         replicates: int = 1000,
@@ -138,41 +185,42 @@ class Gate:
                 "a confidence sequence takes rounds as independent, each request by itself: "
                 "resample by user without a promise, or give the promise without users"
             )
-        self.level = level
         bounds = (promise.low, promise.high) if promise is not None else None
-        self._readers = tuple(
+        self._readers: tuple[Reads[Any], ...] = tuple(
             Reader(target_of(policy), unit, model, bounds=bounds)
+            if slots == 1
+            else SlateReader(_policy(policy), unit, model, logging, seed=seed, slots=slots)
             for policy in (candidate, incumbent)
         )
-        self._accumulator = Accumulator(
-            _compared(method), seed=seed, replicates=replicates, level=level
+        estimator = method_named(method, slots)
+        self._accumulator: Accumulator[Pair[Any]] = Accumulator(
+            compared(estimator), seed=seed, replicates=replicates, level=level, bounds=bounds
         )
-        self._sequence: ConfidenceSequence[Rounds] | None = None
+        self._sequence: ConfidenceSequence[Pair[Any]] | None = None
         if promise is not None:
-            watched: Literal["IPS", "DR"] = "DR" if method == "DR" else "IPS"
-            self._sequence = watch(watched, promise, difference=True)
+            self._sequence = watch_apart(estimator, promise)
         self._supports = (Support(), Support())
 
+    @property
+    def rounds(self) -> int:
+        """How many rows it has seen."""
+        return self._accumulator.rounds
+
     def add(self, outcomes: Outcomes) -> None:
-        """Take in some outcomes of slates of one slot.
+        """Take in some outcomes.
 
         Raises
         ------
         FaultyLogError, PromiseError
             Naming faulty rows; nothing of the outcomes is counted.
         """
-        chances = [reader.target.chances(outcomes.requests) for reader in self._readers]
-        here, there = (
-            reader.read(outcomes, chance)
-            for reader, chance in zip(self._readers, chances, strict=True)
-        )
-        rounds = replace(here, views={INCUMBENT: there})
+        mine, theirs = (reader.seen(outcomes) for reader in self._readers)
+        pair = Pair(mine[0], theirs[0])
         if self._sequence is not None:
-            self._sequence.add(rounds)
-        self._accumulator.add(rounds)
-        requests, slates = outcomes.requests, outcomes.decisions.slates
-        for support, chance, seen in zip(self._supports, chances, (here, there), strict=True):
-            support.add(requests, slates, chance, seen.target / seen.logged)
+            self._sequence.add(pair)
+        self._accumulator.add(pair)
+        for support, (_, weights, wanted) in zip(self._supports, (mine, theirs), strict=True):
+            support.add(outcomes, wanted, weights)
 
     def merge(self, other: Gate) -> None:
         """Take in what another gate between the same policies has seen."""
@@ -185,30 +233,14 @@ class Gate:
             mine.merge(theirs)
 
     def judge(self, margin: float = 0.0, *, least: Trust = Trust.CARE) -> Judgement:
-        """Return whether the candidate may replace the incumbent.
-
-        Parameters
-        ----------
-        margin : float
-            By how much, in reward per round, the candidate must be better beyond doubt.
-        least : Trust
-            The verdict that both estimates need at least.
-        """
-        mine, theirs = self._supports
-        candidate, _, difference = self._accumulator.results(mine)
-        _, incumbent, _ = self._accumulator.results(theirs)
-        low, high = difference.low, difference.high
-        if self._sequence is not None:
-            low, high = self._sequence.interval(self.level)
-        doubted = _doubted({"candidate": candidate, "incumbent": incumbent}, least)
-        span = f"the candidate's lead is between {low:.4g} and {high:.4g} at {self.level:.0%}"
-        if doubted:
-            promoted, reason = False, doubted
-        elif low > margin:
-            promoted, reason = True, f"{span}, all of it above the margin of {margin:g}"
-        else:
-            promoted, reason = False, f"{span}, not all of it above the margin of {margin:g}"
-        return Judgement(promoted, reason, difference, low, high, margin, candidate, incumbent)
+        """Return whether the candidate may replace the incumbent; see `judge_pair`."""
+        return judge_pair(
+            self._accumulator,
+            margin=margin,
+            least=least,
+            sequence=self._sequence,
+            supports=self._supports,
+        )
 
 
 def promote(
@@ -216,11 +248,12 @@ def promote(
     incumbent: Policy | Target,
     log: Iterable[Outcomes],
     *,
-    method: Method = "DR",
+    method: Method | None = None,
     margin: float = 0.0,
     least: Trust = Trust.CARE,
     reward_model: RewardModel | Learner = None,
     promise: Promise | None = None,
+    logging: Policy | None = None,
     unit: Unit = "request",
     seed: int = 0,
     replicates: int = 1000,
@@ -233,11 +266,13 @@ def promote(
     ----------
     candidate, incumbent : Policy or Target
     log : iterable of Outcomes
-        Slates of one slot; see `evaluate`.
-    method, promise
+        Of single slots or of slates of one length; `Shards` are read side by side.
+    method : str, optional
+        See `Gate`; by default DR for single slots and SNRIPS for slates.
+    promise, logging
         See `Gate`.
     margin, least
-        See `Gate.judge`.
+        See `judge_pair`.
     reward_model, unit, seed, replicates, level, progress
         See `evaluate`.
 
@@ -246,44 +281,61 @@ def promote(
     FaultyLogError
         Naming rows whose propensities or rewards can't be.
     """
+    slots, log = peeked(log)
     model = None
-    if method == "DR":
+    if method_named(method, slots).modelled:
         reward_model, log = in_order(reward_model, log)
-        model = fit_model(reward_model, log, slots=1, unit=unit, seed=seed, progress=progress)
-    gate = Gate(
-        candidate,
-        incumbent,
-        method=method,
-        model=model,
-        promise=promise,
-        unit=unit,
-        seed=seed,
-        replicates=replicates,
-        level=level,
-    )
-    for outcomes in log:
-        gate.add(outcomes)
-        if progress:
-            progress("compare", len(outcomes))
-    return gate.judge(margin, least=least)
+        model = fit_model(reward_model, log, slots=slots, unit=unit, seed=seed, progress=progress)
+
+    def over(chunks: Iterable[Outcomes], progress: Progress | None) -> Gate:
+        gate = Gate(
+            candidate,
+            incumbent,
+            method=method,
+            slots=slots,
+            model=model,
+            promise=promise,
+            logging=logging,
+            unit=unit,
+            seed=seed,
+            replicates=replicates,
+            level=level,
+        )
+        for outcomes in chunks:
+            gate.add(outcomes)
+            if progress:
+                progress("compare", len(outcomes))
+        return gate
+
+    return summed(over, log, progress, "compare").judge(margin, least=least)
 
 
-def _compared(method: Method) -> tuple[Estimator[Rounds], ...]:
-    """Return the estimators of the candidate, of the incumbent, and of their difference."""
-    ((mine,),) = (estimator.candidates for estimator in named([method]))
-    (part,) = mine.parts
-    weight, gain = SeenWeight(INCUMBENT, Importance()), Seen(INCUMBENT, mine.gain)
-    over = Seen(INCUMBENT, part.over)
-    theirs = replace(
-        mine, parts=(Ratio(over, weight if part.under else None),), weight=weight, gain=gain
-    )
-    apart: tuple[Ratio[Rounds], ...] = (Ratio(Less(part.over)),)
-    if part.under:
-        apart = (part, Ratio(Negative(over), weight))
-    return mine, theirs, replace(mine, name=f"{method} difference", parts=apart)
+def method_named(method: Method | None, slots: int) -> Estimator[Any]:
+    """Return the estimator that a gate estimates with.
+
+    Raises
+    ------
+    UnknownEstimatorError
+        If there is none of that name for slates of this length, or it is tuned.
+    """
+    if slots > 1:
+        return slated(method or SLATE_DEFAULT, slots)
+    (estimator,) = named([method or SINGLE_DEFAULT])
+    if not isinstance(estimator, Estimator):
+        raise UnknownEstimatorError(
+            f"{estimator.name} is tuned for each policy by itself, which makes differences of "
+            f"nothing: give its parameter ({estimator.name}:0.1, say), or choose IPS, SNIPS or DR"
+        )
+    return estimator
 
 
-def _doubted(estimates: dict[str, Estimate], least: Trust) -> str:
+def _policy(target: Policy | Target) -> Policy:
+    if not isinstance(target, Policy):
+        raise RecloopError(f"slates are filled by policies; {target.name} is a table of chances")
+    return target
+
+
+def _doubt(estimates: dict[str, Estimate], least: Trust) -> str:
     """Return why an estimate is not trusted enough; nothing if all are."""
     order = list(Trust)
     for who, estimate in estimates.items():

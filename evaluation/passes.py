@@ -11,6 +11,7 @@ from agents.api import RecloopError
 from evaluation.chunks.checks import check
 from evaluation.chunks.slates import Slates
 from evaluation.models.cross_fitted import CrossFitted, is_ready
+from evaluation.shards import Shards
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -73,6 +74,11 @@ def in_order(
 
     A River model is made `Progressive`: it learns from what has been gone through.
     """
+    if isinstance(chunks, Shards) and (hasattr(given, "learn_one") or hasattr(given, "through")):
+        raise RecloopError(
+            "a River model learns in the order of the log, so its shards can't be read side by "
+            "side: evaluate the log as a whole, or give a scikit-learn learner"
+        )
     if hasattr(given, "learn_one"):
         from evaluation.models.progressive import Progressive  # River is slow to import
 

@@ -13,14 +13,42 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agents.api import PAD
-from agents.slots import first_slot
+from agents.slots import SlotPolicy, first_slot
 from agents.streams import derive, word
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from agents.api import Floats, Policy, Requests, Rows
 
 CELLS = 1 << 20
 """How many slots are put into one call of `propensities`."""
+
+
+def along(policy: Policy, requests: Requests, slates: Rows) -> Iterator[Floats]:
+    """Yield for each slot how likely each candidate is for it, given the slots before it.
+
+    A `SlotPolicy` is asked once for all slots; of others every candidate's probability is asked.
+
+    Parameters
+    ----------
+    policy : Policy
+    requests : Requests
+    slates : int64 [B, K]
+
+    Yields
+    ------
+    float64 [B, M]
+        0 for padded candidates and for those that stand before the slot.
+    """
+    slots = range(slates.shape[1])
+    if not isinstance(policy, SlotPolicy):
+        yield from (next_slot(policy, requests, slates, k) for k in slots)
+        return
+    view, open_ = policy.prepare(requests), requests.candidates != PAD
+    for k in slots:
+        yield np.asarray(policy.slot(view, open_), dtype=np.float64)
+        open_ = open_ & (requests.candidates != slates[:, k : k + 1])
 
 
 def next_slot(policy: Policy, requests: Requests, slates: Rows, k: int) -> Floats:

@@ -12,6 +12,7 @@ from evaluation.verdict import Diagnostics, Trust, Verdict
 
 if TYPE_CHECKING:
     from agents.api import Floats
+    from evaluation.intervals.guaranteed import Interval
 
 AGREEMENT = 0.99
 """The level at which two estimators are said to differ: several pairs are compared at once."""
@@ -91,11 +92,14 @@ class Report:
     estimates : tuple of Estimate
     disagreements : tuple of Disagreement
         Pairs of estimators that differ beyond chance.
+    interval : str
+        What the intervals are made by: "bootstrap", "bernstein" or "sequence".
     """
 
     policy: str
     estimates: tuple[Estimate, ...]
     disagreements: tuple[Disagreement, ...]
+    interval: Interval = "bootstrap"
 
     def __getitem__(self, estimator: str) -> Estimate:
         """Return the estimate of this name."""
@@ -127,20 +131,23 @@ class Report:
         """Return it as what JSON can hold."""
         return {
             "policy": self.policy,
+            "interval": self.interval,
             "estimates": [estimate.to_dict() for estimate in self.estimates],
             "agreement": self.agreement,
             "disagreements": [asdict(pair) for pair in self.disagreements],
         }
 
 
-def report(policy: str, estimates: tuple[Estimate, ...]) -> Report:
+def report(
+    policy: str, estimates: tuple[Estimate, ...], interval: Interval = "bootstrap"
+) -> Report:
     """Return the report on estimates that were made with one seed on one log."""
     found = []
     for first, second in combinations(estimates, 2):
         low, high = percentile(first.replicates - second.replicates, AGREEMENT)
         if low > 0.0 or high < 0.0:
             found.append(Disagreement(first.estimator, second.estimator, low, high))
-    return Report(policy, estimates, tuple(found))
+    return Report(policy, estimates, tuple(found), interval)
 
 
 def _plain(value: float) -> float | None:

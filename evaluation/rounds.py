@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from agents.api import PAD
-from evaluation.accumulate import Accumulator
 from evaluation.chunks.checks import Bounds
 from evaluation.chunks.rounds import Rounds
 from evaluation.estimators.names import named
 from evaluation.estimators.single import CLUSTERS, ROBUST
 from evaluation.models.cross_fitted import Learner, RewardModel, Unit, is_ready, keys_by
 from evaluation.passes import Progress, fit_model, in_order, require_slots
-from evaluation.report import Report, report
-from evaluation.support import Support
+from evaluation.plan import Plan, Settings
+from evaluation.shards import summed
 from evaluation.targets import Clusters, Target, target_of
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from agents.api import Floats, Outcomes, Policy
     from evaluation.estimators.algebra import Readable
+    from evaluation.intervals.guaranteed import Interval
+    from evaluation.report import Report
 
 
 def evaluate(
@@ -39,6 +41,8 @@ def evaluate(
     replicates: int = 1000,
     level: float = 0.95,
     bounds: Bounds | None = None,
+    interval: Interval = "bootstrap",
+    largest_weight: float = inf,
     progress: Progress | None = None,
 ) -> Report:
     """Return what a policy would have earned per round on the situations of a log.
@@ -49,7 +53,8 @@ def evaluate(
         Evaluated as it stands; it does not learn on the way.
     chunks : iterable of Outcomes
         A log of slates of one slot, in chunks of any size; iterated twice where a reward model has
-        to be fitted first, so that then it must be a list or another thing that can be.
+        to be fitted first, so that then it must be a list or another thing that can be. `Shards`
+        are read side by side.
     estimators : sequence of str or Estimator
         By name, see `estimators.names`.
     reward_model : RewardModel, scikit-learn learner or River model, optional
@@ -68,48 +73,21 @@ def evaluate(
     bounds : (float, float), optional
         Between which rewards lie: (0, 1) for clicks. Intervals are cut to them (see `Accumulator`)
         and so are a reward model's predictions.
+    interval : "bootstrap", "bernstein" or "sequence"
+        What intervals are made by. Those with a guarantee want bounds, and exist for IPS, SNIPS,
+        DM, DR, MRDR, MIPS and OffCEM; a sequence holds at all times while the log grows.
+    largest_weight : float
+        What no importance weight exceeds, known before the log is seen; see `Promise`.
     progress : callable, optional
 
     Raises
     ------
     FaultyLogError
         Naming rows whose propensities or rewards can't be.
+    PromiseError
+        Naming rows whose rewards or weights are outside of what was promised for the interval.
     SlateError
         If slates have more than one slot.
-    """
-    plan, chunks = planned(
-        policy,
-        chunks,
-        estimators=estimators,
-        reward_model=reward_model,
-        clusters=clusters,
-        unit=unit,
-        seed=seed,
-        replicates=replicates,
-        level=level,
-        bounds=bounds,
-        progress=progress,
-    )
-    return plan.over(chunks, progress).report()
-
-
-def planned(
-    policy: Policy | Target,
-    chunks: Iterable[Outcomes],
-    *,
-    estimators: Sequence[str | Readable[Rounds]],
-    reward_model: RewardModel | Learner,
-    clusters: Clusters | None,
-    unit: Unit,
-    seed: int,
-    replicates: int,
-    level: float,
-    bounds: Bounds | None,
-    progress: Progress | None,
-) -> tuple[Plan, Iterable[Outcomes]]:
-    """Return how an evaluation is done, its models fitted, and the chunks to do it on.
-
-    See `evaluate` for the parameters.
     """
     wanted: list[Readable[Rounds]] = []
     for estimator in estimators:
@@ -122,64 +100,9 @@ def planned(
         reader = replace(reader, model=fit())
     if any(estimator.name == "MRDR" for estimator in wanted) and not is_ready(reward_model):
         reader = replace(reader, robust=fit(weigh=reader.robustly))
-    return Plan(reader, tuple(wanted), seed, replicates, level), chunks
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How an evaluation is done, once models are fitted: the same for all parts of a log.
-
-    Parameters
-    ----------
-    reader : Reader
-    estimators : tuple of Estimator
-    seed, replicates, level
-        See `Accumulator`.
-    """
-
-    reader: Reader
-    estimators: tuple[Readable[Rounds], ...]
-    seed: int
-    replicates: int
-    level: float
-
-    def over(self, chunks: Iterable[Outcomes], progress: Progress | None = None) -> Summed:
-        """Return what a log, or a part of it, sums to."""
-        accumulator = Accumulator(
-            self.estimators,
-            seed=self.seed,
-            replicates=self.replicates,
-            level=self.level,
-            bounds=self.reader.bounds,
-        )
-        target, support = self.reader.target, Support()
-        for outcomes in chunks:
-            chances = target.chances(outcomes.requests)
-            rounds = self.reader.read(outcomes, chances)
-            accumulator.add(rounds)
-            weights = rounds.target / rounds.logged
-            support.add(outcomes.requests, outcomes.decisions.slates, chances, weights)
-            if progress:
-                progress(f"evaluate {target.name}", len(outcomes))
-        return Summed(target.name, accumulator, support)
-
-
-@dataclass(frozen=True, slots=True)
-class Summed:
-    """What a part of a log sums to; the sums of parts can be merged."""
-
-    policy: str
-    accumulator: Accumulator[Rounds]
-    support: Support
-
-    def merge(self, other: Summed) -> None:
-        """Take in what another part sums to."""
-        self.accumulator.merge(other.accumulator)
-        self.support.merge(other.support)
-
-    def report(self) -> Report:
-        """Return what it says of the policy."""
-        return report(self.policy, self.accumulator.results(self.support))
+    settings = Settings(seed, replicates, level, bounds, interval, largest_weight)
+    plan = Plan(reader, tuple(wanted), settings)
+    return summed(plan.over, chunks, progress).report()
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +127,17 @@ class Reader:
     robust: RewardModel | None = None
     clusters: Clusters | None = None
     bounds: Bounds | None = None
+
+    @property
+    def name(self) -> str:
+        """The target's."""
+        return self.target.name
+
+    def seen(self, outcomes: Outcomes) -> tuple[Rounds, Floats, Iterable[Floats]]:
+        """Return the rounds, their weights, and what the target wants to show; see `Reads`."""
+        chances = self.target.chances(outcomes.requests)
+        rounds = self.read(outcomes, chances)
+        return rounds, (rounds.target / rounds.logged)[:, None], (chances,)
 
     def read(self, outcomes: Outcomes, chances: Floats | None = None) -> Rounds:
         """Return what the estimators see of some outcomes.

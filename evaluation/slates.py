@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from itertools import chain
+from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from agents.api import PAD, RecloopError, ShapeError
-from evaluation.accumulate import Accumulator
 from evaluation.chunks.checks import Bounds
 from evaluation.chunks.slates import Chances, Slates
 from evaluation.estimators.names import UnknownEstimatorError
 from evaluation.estimators.slates import SLATE_ESTIMATORS
 from evaluation.models.cross_fitted import Learner, RewardModel, Unit, keys_by
 from evaluation.passes import Progress, fit_model, in_order, require_slots
-from evaluation.prospects import in_slots, next_slot
-from evaluation.report import Report, report
+from evaluation.plan import Plan, Settings
+from evaluation.prospects import along, in_slots
+from evaluation.shards import summed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from agents.api import Floats, Outcomes, Policy, Requests
     from evaluation.estimators.slates import Slated
+    from evaluation.intervals.guaranteed import Interval
+    from evaluation.report import Report
 
 DRAWS = 100
 """Slates drawn per request to average an item's chance of a slot over what stands before it."""
@@ -42,6 +47,8 @@ def evaluate_slates(
     replicates: int = 1000,
     level: float = 0.95,
     bounds: Bounds | None = None,
+    interval: Interval = "bootstrap",
+    largest_weight: float = inf,
     progress: Progress | None = None,
 ) -> Report:
     """Return the sum of rewards that a policy's slates would have earned, on average per slate.
@@ -51,13 +58,16 @@ def evaluate_slates(
     policy : Policy
     chunks : iterable of Outcomes
         A log of slates of one length, in chunks of any size; iterated twice where a reward model
-        has to be fitted first.
+        has to be fitted first. `Shards` are read side by side.
     estimators : sequence of str or Estimator
         By name, see `estimators.slates.SLATE_ESTIMATORS`.
     reward_model, unit, seed, replicates, level, progress
         See `evaluate`.
     bounds : (float, float), optional
         Between which the sum of a slate's rewards lies; see `Accumulator`.
+    interval, largest_weight
+        See `evaluate`. SIPS, SNSIPS, RIPS and IIPS have intervals with a guarantee; for the latter
+        two each slot's reward must lie in its share of the bounds.
     logging, examination
         See `SlateReader`: IIPS, PI and the position-based estimator ask for them.
 
@@ -66,28 +76,33 @@ def evaluate_slates(
     FaultyLogError
         Naming rows whose propensities or rewards can't be.
     """
-    wanted = [_factory(estimator) for estimator in estimators]
+    slots, chunks = peeked(chunks)
+    wanted = tuple(slated(estimator, slots) for estimator in estimators)
     reader = SlateReader(policy, unit, None, logging, examination, seed)
-    if any(make(1).modelled for make in wanted):
+    if any(estimator.modelled for estimator in wanted):
         reward_model, chunks = in_order(reward_model, chunks)
-        model = fit_model(reward_model, chunks, unit=unit, seed=seed, progress=progress)
+        model = fit_model(
+            reward_model, chunks, slots=slots, unit=unit, seed=seed, progress=progress
+        )
         reader = replace(reader, model=model)
-    accumulator: Accumulator[Slates] | None = None
-    slots = 0
-    for outcomes in chunks:
-        if accumulator is None:
-            slots = outcomes.decisions.slates.shape[1]
-            made = [make(slots) for make in wanted]
-            accumulator = Accumulator(
-                made, seed=seed, replicates=replicates, level=level, bounds=bounds
-            )
-        require_slots(outcomes, slots)
-        accumulator.add(reader.read(outcomes))
-        if progress:
-            progress(f"evaluate {policy.name}", len(outcomes))
-    if accumulator is None:
+    settings = Settings(seed, replicates, level, bounds, interval, largest_weight)
+    plan = Plan(replace(reader, slots=slots), wanted, settings)
+    return summed(plan.over, chunks, progress).report()
+
+
+def peeked(chunks: Iterable[Outcomes]) -> tuple[int, Iterable[Outcomes]]:
+    """Return how long the slates of a log are, by its first chunk, and the whole log.
+
+    Raises
+    ------
+    RecloopError
+        If the log is empty.
+    """
+    first = next(iter(chunks), None)
+    if first is None:
         raise RecloopError("there is no slate to evaluate: the log is empty")
-    return report(policy.name, accumulator.results())
+    whole = chain((first,), chunks) if isinstance(chunks, Iterator) else chunks
+    return first.decisions.slates.shape[1], whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +122,8 @@ class SlateReader:
     examination : float64 [K], optional
         The chance that each slot is looked at, for the position-based estimator.
     seed : int
+    slots : int, optional
+        How long all slates must be.
     """
 
     policy: Policy
@@ -115,10 +132,29 @@ class SlateReader:
     logging: Policy | None = None
     examination: Floats | None = None
     seed: int = 0
+    slots: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The policy's."""
+        return self.policy.name
+
+    def seen(self, outcomes: Outcomes) -> tuple[Slates, Floats, Iterable[Floats]]:
+        """Return the slates, each slot's own weights, and what the policy wants; see `Reads`."""
+        slates = self.read(outcomes)
+        wanted = along(self.policy, outcomes.requests, outcomes.decisions.slates)
+        return slates, slates.target / slates.logged, wanted
 
     def read(self, outcomes: Outcomes) -> Slates:
-        """Return what the estimators see of some outcomes."""
+        """Return what the estimators see of some outcomes.
+
+        Raises
+        ------
+        SlateError
+            If slates are not as long as they must be.
+        """
         requests, slates = outcomes.requests, outcomes.decisions.slates
+        require_slots(outcomes, self.slots or slates.shape[1])
         q, v = self._predictions(outcomes) if self.model else (None, None)
         return Slates(
             reward=outcomes.rewards.astype(np.float64),
@@ -135,12 +171,11 @@ class SlateReader:
         assert self.model is not None
         requests, slates = outcomes.requests, outcomes.decisions.slates
         q, v = np.zeros(slates.shape), np.zeros(slates.shape)
-        for k in range(slates.shape[1]):
+        for k, chances in enumerate(along(self.policy, requests, slates)):
             at = placed(requests, k)
             filled = slates[:, k] != PAD
             q[:, k] = np.where(filled, self.model.expected(at, slates[:, k : k + 1])[:, 0], 0.0)
             expected = self.model.expected(at, requests.candidates)
-            chances = next_slot(self.policy, requests, slates, k)
             v[:, k] = np.where(requests.candidates == PAD, 0.0, chances * expected).sum(axis=1)
         return q, v
 
@@ -170,13 +205,13 @@ def placed(requests: Requests, k: int) -> Requests:
     return replace(requests, positions=requests.positions[:, k : k + 1])
 
 
-def _factory(estimator: str | Slated) -> Callable[[int], Slated]:
-    """Return what makes an estimator for slates of K slots, or raise `UnknownEstimatorError`."""
+def slated(estimator: str | Slated, slots: int) -> Slated:
+    """Return an estimator for slates of K slots, or raise `UnknownEstimatorError`."""
     if not isinstance(estimator, str):
-        return lambda slots: estimator
+        return estimator
     folded = {known.casefold(): known for known in SLATE_ESTIMATORS}
     if estimator.casefold() in folded:
-        return SLATE_ESTIMATORS[folded[estimator.casefold()]]
+        return SLATE_ESTIMATORS[folded[estimator.casefold()]](slots)
     near = get_close_matches(estimator.casefold(), folded, n=1)
     hint = f"did you mean {folded[near[0]]}? " if near else ""
     raise UnknownEstimatorError(

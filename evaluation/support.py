@@ -17,9 +17,11 @@ from agents.features import weigh
 from agents.streams import normals
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
-    from agents.api import Catalogue, Floats, Requests, Rows
+    from agents.api import Catalogue, Floats, Outcomes, Rows
 
 PLANES = 6
 """Contexts on the same side of as many random planes are alike: 64 segments at most."""
@@ -45,30 +47,31 @@ class Support:
         self._planes = 0
         self._shown, self._weight, self._wanted = (np.zeros((0, 0, 0)) for _ in range(3))
 
-    def add(self, requests: Requests, slates: Rows, chances: Floats, weights: Floats) -> None:
-        """Count some rounds of one slot.
+    def add(self, outcomes: Outcomes, wanted: Iterable[Floats], weights: Floats) -> None:
+        """Count some outcomes, slot by slot.
 
         Parameters
         ----------
-        requests : Requests
-        slates : int64 [B, 1]
-        chances : float64 [B, M]
-            How likely the target is to show each candidate.
-        weights : float64 [B]
-            The importance weights of what was shown.
+        outcomes : Outcomes
+        wanted : iterable of float64 [B, M]
+            For each slot how likely the target is to show each candidate there, given what the log
+            shows in the slots before it.
+        weights : float64 [B, K]
+            The importance weights of what was shown, each slot's own.
         """
+        requests, slates = outcomes.requests, outcomes.decisions.slates
         if not self._same(requests.items):
             return
-        position = requests.positions[:, 0]
-        self._widen(int(position.max(initial=-1)) + 1)
+        self._widen(int(requests.positions.max(initial=-1)) + 1)
         segment = _segments(requests.context, self._planes)
-        filled = slates[:, 0] != PAD
-        cells = segment[filled], slates[filled, 0], position[filled]
-        np.add.at(self._shown, cells, 1.0)
-        np.add.at(self._weight, cells, weights[filled])
         b, m = np.nonzero(requests.candidates != PAD)
-        wanted = segment[b], requests.candidates[b, m], position[b]
-        np.add.at(self._wanted, wanted, chances[b, m])
+        for k, chances in enumerate(wanted):
+            position, filled = requests.positions[:, k], slates[:, k] != PAD
+            cells = segment[filled], slates[filled, k], position[filled]
+            np.add.at(self._shown, cells, 1.0)
+            np.add.at(self._weight, cells, weights[filled, k])
+            at = segment[b], requests.candidates[b, m], position[b]
+            np.add.at(self._wanted, at, np.where(filled[:, None], chances, 0.0)[b, m])
 
     def merge(self, other: Support) -> None:
         """Take in what another one has counted."""

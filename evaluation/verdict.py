@@ -84,6 +84,8 @@ class Diagnostics:
         The share of the exact weights that the estimator clips, shrinks or leaves out.
     possible : bool
         Whether the estimate lies between the bounds of what can be earned, where they were given.
+    ruled_out : bool
+        Whether an interval with a guarantee leaves no value at all.
     """
 
     rounds: int
@@ -98,6 +100,7 @@ class Diagnostics:
     unsupported_in_context: float | None = None
     tamed: float = 0.0
     possible: bool = True
+    ruled_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,11 @@ def judge(found: Diagnostics, *, assumes: str = "") -> Verdict:
             not found.possible,
             False,
             "the estimate lies outside of what can be earned: it is noise",
+        ),
+        *_graded(
+            found.ruled_out,
+            False,
+            "every value is ruled out: the propensities, or what was promised, can't be right",
         ),
         *_weights(found),
         *_rewards(found),

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
-from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 C = TypeVar("C", bound=Chunk)
 C_contra = TypeVar("C_contra", bound=Chunk, contravariant=True)
+
+Kind: TypeAlias = Literal["weighted", "normalised", "corrected", "modelled", "other"]
+"""Whether an estimator is the mean of its gain, the same over the mean weight, the mean of
+v + w (r - q), the mean of a model's predictions, or none of these."""
 
 ROUNDING = 1e-12
 """A variance below this share of the squares it is the difference of is 0, but for rounding."""
@@ -133,6 +137,10 @@ class Estimator(Generic[C]):
         of "it is right only if"; nothing for most.
     tames : bool
         Whether its weight is the exact one, clipped or shrunk.
+    kind : Kind
+        What a guarantee can be built on; see `intervals.guaranteed`.
+    differs : bool
+        Whether it is of the difference of two policies' values.
     """
 
     name: str
@@ -142,6 +150,8 @@ class Estimator(Generic[C]):
     modelled: bool = False
     assumes: str = ""
     tames: bool = False
+    kind: Kind = "other"
+    differs: bool = False
 
     @property
     def candidates(self) -> tuple[Estimator[C], ...]:

@@ -33,13 +33,13 @@ class Initial:
 def tis() -> Slated:
     """Return mean rho_T sum_t r_t: trajectory-wise importance sampling."""
     gain = SlotGain("slate")
-    return Estimator("TIS", (Ratio(gain),), SlotWeight("slate"), gain)
+    return Estimator("TIS", (Ratio(gain),), SlotWeight("slate"), gain, kind="weighted")
 
 
 def pdis() -> Slated:
     """Return mean sum_t rho_t r_t: per decision (Precup, Sutton & Singh 2000)."""
     gain = SlotGain("prefix")
-    return Estimator("PDIS", (Ratio(gain),), SlotWeight("prefix"), gain)
+    return Estimator("PDIS", (Ratio(gain),), SlotWeight("prefix"), gain, kind="weighted")
 
 
 def sequential_dr() -> Slated:

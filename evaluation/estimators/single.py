@@ -15,7 +15,7 @@ from evaluation.estimators.weights import Importance
 
 if TYPE_CHECKING:
     from agents.api import Floats
-    from evaluation.estimators.algebra import Term, Weight
+    from evaluation.estimators.algebra import Kind, Term, Weight
 
 Single: TypeAlias = Estimator[Rounds]
 
@@ -24,10 +24,6 @@ CLUSTERS = "clusters"
 
 ROBUST = "robust"
 """The view with the predictions of the model that is fitted to make DR's variance small."""
-
-
-INCUMBENT = "incumbent"
-"""The view in which the policy that is to be replaced is the target."""
 
 
 class ModelNeededError(RecloopError, ValueError):
@@ -107,7 +103,6 @@ class SeenWeight(Seen):
 
 _REMEDY = {
     CLUSTERS: "say which cluster each item is in, and which policy decided in the log",
-    INCUMBENT: "give the rounds with the incumbent as their target",
     ROBUST: "give a learner for the reward model, so that it can be fitted with weights",
 }
 
@@ -124,26 +119,31 @@ def _predictions(rounds: Rounds) -> tuple[Floats, Floats]:
 def ips(name: str = "IPS", weight: Weight[Rounds] | None = None) -> Single:
     """Return mean w r (Horvitz & Thompson 1952), with another weight if given."""
     tames, weight = weight is not None, weight or Importance()
-    return Estimator(name, (Ratio(Gain(weight)),), weight, Gain(weight), tames=tames)
+    kind: Kind = "other" if tames else "weighted"
+    return Estimator(name, (Ratio(Gain(weight)),), weight, Gain(weight), tames=tames, kind=kind)
 
 
 def snips() -> Single:
     """Return sum w r / sum w (Swaminathan & Joachims 2015)."""
     weight = Importance()
-    return Estimator("SNIPS", (Ratio(Gain(weight), weight),), weight, Gain(weight))
+    parts = (Ratio(Gain(weight), weight),)
+    return Estimator("SNIPS", parts, weight, Gain(weight), kind="normalised")
 
 
 def dm() -> Single:
     """Return mean v (Beygelzimer & Langford 2009)."""
     weight = Importance()
     assumes = "the reward model is: the interval takes the model as given, bias, noise and all"
-    return Estimator("DM", (Ratio(Modelled()),), weight, Gain(weight), True, assumes)
+    parts = (Ratio(Modelled()),)
+    return Estimator("DM", parts, weight, Gain(weight), True, assumes, kind="modelled")
 
 
 def dr(name: str = "DR", weight: Weight[Rounds] | None = None) -> Single:
     """Return mean v + w (r - q) (Dudik et al. 2014), with another weight if given."""
     tames, weight = weight is not None, weight or Importance()
-    return Estimator(name, (Ratio(Corrected(weight)),), weight, Gain(weight), True, tames=tames)
+    parts = (Ratio(Corrected(weight)),)
+    kind: Kind = "other" if tames else "corrected"
+    return Estimator(name, parts, weight, Gain(weight), True, tames=tames, kind=kind)
 
 
 def sndr() -> Single:
@@ -157,7 +157,7 @@ def mrdr() -> Single:
     """Return DR with a model fitted to make its variance small (Farajtabar et al. 2018)."""
     weight = Importance()
     term = Seen(ROBUST, Corrected(weight))
-    return Estimator("MRDR", (Ratio(term),), weight, Gain(weight), True)
+    return Estimator("MRDR", (Ratio(term),), weight, Gain(weight), True, kind="corrected")
 
 
 def mips() -> Single:
@@ -167,7 +167,7 @@ def mips() -> Single:
     """
     weight, gain = SeenWeight(CLUSTERS, Importance()), Seen(CLUSTERS, Gain(Importance()))
     assumes = "a cluster says all that its items have to do with the reward"
-    return Estimator("MIPS", (Ratio(gain),), weight, gain, assumes=assumes)
+    return Estimator("MIPS", (Ratio(gain),), weight, gain, assumes=assumes, kind="weighted")
 
 
 def offcem() -> Single:
@@ -178,4 +178,5 @@ def offcem() -> Single:
     weight, gain = SeenWeight(CLUSTERS, Importance()), Seen(CLUSTERS, Gain(Importance()))
     corrected = Seen(CLUSTERS, Corrected(Importance()))
     assumes = "the reward model is right about the differences within clusters"
-    return Estimator("OffCEM", (Ratio(corrected),), weight, gain, True, assumes)
+    parts = (Ratio(corrected),)
+    return Estimator("OffCEM", parts, weight, gain, True, assumes, kind="corrected")

@@ -21,7 +21,7 @@ from evaluation.estimators.single import ModelNeededError, ViewNeededError
 
 if TYPE_CHECKING:
     from agents.api import Floats
-    from evaluation.estimators.algebra import Term
+    from evaluation.estimators.algebra import Kind, Term
 
 Slated: TypeAlias = Estimator[Slates]
 Scope: TypeAlias = Literal["slate", "prefix", "slot", "exposure"]
@@ -165,13 +165,16 @@ def normalised(name: str, scope: Scope, slots: int, assumes: str = "") -> Slated
     """
     weight, gain = SlotWeight(scope), SlotGain(scope)
     by_slot = (Ratio(SlotGain(scope, k), SlotWeight(scope, k)) for k in range(slots))
-    parts = (Ratio(gain, weight),) if scope == "slate" else tuple(by_slot)
-    return Estimator(name, parts, weight, gain, assumes=assumes)
+    if scope != "slate":
+        return Estimator(name, tuple(by_slot), weight, gain, assumes=assumes)
+    parts = (Ratio(gain, weight),)
+    return Estimator(name, parts, weight, gain, assumes=assumes, kind="normalised")
 
 
 def _weighted(name: str, scope: Scope, assumes: str = "") -> Slated:
     gain = SlotGain(scope)
-    return Estimator(name, (Ratio(gain),), SlotWeight(scope), gain, assumes=assumes)
+    kind: Kind = "other" if scope == "exposure" else "weighted"
+    return Estimator(name, (Ratio(gain),), SlotWeight(scope), gain, assumes=assumes, kind=kind)
 
 
 SLATE_ESTIMATORS: dict[str, Callable[[int], Slated]] = {

@@ -31,8 +31,13 @@ def bernstein(
     RecloopError
         If there are fewer than two rows.
     """
+    off = half_width(variance, rows, width, level)
+    return mean - off, mean + off
+
+
+def half_width(variance: float, rows: int, width: float, level: float) -> float:
+    """Return how far the mean may be off on either side; see `bernstein`."""
     if rows < 2:
         raise RecloopError(f"a Bernstein interval needs two rows at least, not {rows}")
     doubt = log(4.0 / (1.0 - level))
-    off = sqrt(2.0 * variance * doubt / rows) + 7.0 * width * doubt / (3.0 * (rows - 1))
-    return mean - off, mean + off
+    return sqrt(2.0 * variance * doubt / rows) + 7.0 * width * doubt / (3.0 * (rows - 1))

@@ -93,6 +93,9 @@ def studentised(
 def percentile(replicates: Floats, level: float) -> tuple[float, float]:
     """Return the central interval of bootstrap replicates; NaN if none of them is finite.
 
+    The k-th smallest of R replicates stands for the quantile k / (R + 1), as it does in a sample of
+    R; NumPy's default, (k - 1) / (R - 1), makes intervals of 400 replicates cover 0.5 % too little.
+
     Parameters
     ----------
     replicates : float64 [R]
@@ -102,7 +105,8 @@ def percentile(replicates: Floats, level: float) -> tuple[float, float]:
     finite = replicates[np.isfinite(replicates)]
     if not len(finite):
         return float("nan"), float("nan")
-    low, high = np.quantile(finite, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
+    ends = [(1.0 - level) / 2.0, (1.0 + level) / 2.0]
+    low, high = np.quantile(finite, ends, method="weibull")
     return float(low), float(high)
 
 

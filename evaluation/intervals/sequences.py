@@ -20,7 +20,7 @@ the value from below without any bound on w, and w (1 - r) from above, because t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, log
+from math import inf, log, nan
 from typing import TYPE_CHECKING, Generic
 
 import numpy as np
@@ -173,10 +173,12 @@ class ConfidenceSequence(Generic[AnyChunk]):
         Returns
         -------
         low, high : float
-            Infinite where nothing can be ruled out.
+            Infinite where nothing can be ruled out; NaN if every value is, which happens with
+            probability 1 - level at most, or because propensities or the promise are wrong.
         """
         needed = _needed(level)
-        return self._bound(0, needed), -self._bound(1, needed)
+        low, high = self._bound(0, needed), -self._bound(1, needed)
+        return (low, high) if low <= high else (nan, nan)
 
     def rules_out(self, value: float, level: float = 0.95) -> bool:
         """Return whether the interval excludes a value; quicker than computing its ends."""

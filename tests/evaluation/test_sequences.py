@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from math import log, sqrt
 from typing import TYPE_CHECKING, Literal
 
@@ -13,16 +14,14 @@ from hypothesis import strategies as st
 
 from agents.api import RecloopError
 from evaluation.chunks.checks import FaultyLogError
+from evaluation.chunks.pairs import Pair
 from evaluation.chunks.rounds import Rounds
-from evaluation.estimators.single import INCUMBENT
 from evaluation.intervals.bernstein import bernstein
 from evaluation.intervals.sequences import BETS, Promise, PromiseError
-from evaluation.intervals.watching import watch
+from evaluation.intervals.watching import watch, watch_apart
 from tests.evaluation.logs import Shop, some
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from agents.api import Floats
 
 SHOP = Shop(base=0.1)
@@ -59,10 +58,10 @@ def test_both_ends_by_hand() -> None:
     assert high == pytest.approx(-by_hand(w * (1 - r), 1.0, needed), abs=1e-9)
 
 
-@pytest.mark.parametrize("method", ["IPS", "DR"])
+@pytest.mark.parametrize("method", ["IPS", "SNIPS", "DR"])
 @pytest.mark.parametrize("promise", PROMISES.values(), ids=PROMISES)
 def test_chunks_order_and_merging_change_nothing(
-    method: Literal["IPS", "DR"], promise: Promise
+    method: Literal["IPS", "SNIPS", "DR"], promise: Promise
 ) -> None:
     log_ = SHOP.rounds(999, seed=1)
     whole = watch(method, promise)
@@ -84,42 +83,90 @@ TIMES = np.unique(np.geomspace(5, LENGTH, 12).astype(int))
 
 
 @pytest.mark.parametrize("promise", PROMISES.values(), ids=PROMISES)
-@pytest.mark.parametrize(
-    ("method", "difference"), [("IPS", False), ("DR", False), ("IPS", True), ("DR", True)]
-)
+@pytest.mark.parametrize("method", ["IPS", "SNIPS", "DR"])
 def test_they_hold_at_all_times_at_once(
-    method: Literal["IPS", "DR"], difference: bool, promise: Promise
+    method: Literal["IPS", "SNIPS", "DR"], promise: Promise
 ) -> None:
     """Looked at twelve times, a log breaks its interval of 80 % with chance 20 % at most."""
-    truth = SHOP.truth
-    if difference:
-        truth -= float((SHOP.logging * SHOP.clicks).sum(axis=1).mean())
     broken = 0
     for seed in range(LOGS):
-        rounds = logged(seed, difference)
-        sequence, start = watch(method, promise, difference=difference), 0
-        for end in TIMES:
-            sequence.add(cut_views(rounds, np.arange(start, end)))
-            start = int(end)
+        rounds, sequence = SHOP.rounds(LENGTH, seed), watch(method, promise)
+        for start, end in pairwise((0, *TIMES)):
+            sequence.add(some(rounds, np.arange(start, end)))
+            if sequence.rules_out(SHOP.truth, 0.8):
+                broken += 1
+                break
+    assert broken / LOGS < 0.2 + 3.0 * sqrt(0.2 * 0.8 / LOGS)
+
+
+@pytest.mark.parametrize("promise", PROMISES.values(), ids=PROMISES)
+@pytest.mark.parametrize("method", ["IPS", "SNIPS", "DR"])
+def test_those_of_differences_do_too(
+    method: Literal["IPS", "SNIPS", "DR"], promise: Promise
+) -> None:
+    truth = SHOP.truth - float((SHOP.logging * SHOP.clicks).sum(axis=1).mean())
+    broken = 0
+    for seed in range(LOGS):
+        mine, theirs = pair(seed)
+        sequence = watch_apart(method, promise)
+        for start, end in pairwise((0, *TIMES)):
+            rows = np.arange(start, end)
+            sequence.add(Pair(some(mine, rows), some(theirs, rows)))
             if sequence.rules_out(truth, 0.8):
                 broken += 1
                 break
     assert broken / LOGS < 0.2 + 3.0 * sqrt(0.2 * 0.8 / LOGS)
 
 
-def logged(seed: int, difference: bool) -> Rounds:
-    segment, _, _ = SHOP.play(LENGTH, seed)
-    rounds = SHOP.rounds(LENGTH, seed)
-    if not difference:
-        return rounds
+def pair(seed: int, length: int = LENGTH) -> tuple[Rounds, Rounds]:
+    """The same rounds with the target and with the logging policy as target."""
+    segment, _, _ = SHOP.play(length, seed)
+    rounds = SHOP.rounds(length, seed)
     v = (SHOP.logging * SHOP.guess).sum(axis=1)[segment]
-    same = replace(rounds, target=rounds.logged, v=v)
-    return replace(rounds, views={INCUMBENT: same})
+    return rounds, replace(rounds, target=rounds.logged, v=v)
 
 
-def cut_views(rounds: Rounds, index: NDArray[np.int64]) -> Rounds:
-    views = {name: some(view, index) for name, view in rounds.views.items()}
-    return replace(some(rounds, index), views=views)
+def test_the_one_of_snips_gains_what_snips_gains() -> None:
+    """Where rewards hardly differ the noise of IPS is that of the weights, that of SNIPS is not."""
+    log_ = SHOP.rounds(5000, seed=1)
+    alike = replace(log_, reward=0.9 + 0.1 * log_.reward)
+    widths = {}
+    for method in ("IPS", "SNIPS"):
+        sequence = watch(method, PROMISES["bounded"])
+        sequence.add(alike)
+        low, high = sequence.interval()
+        assert low < 0.9 + 0.1 * SHOP.truth < high
+        widths[method] = high - low
+    assert widths["SNIPS"] < 0.5 * widths["IPS"]
+
+
+def test_the_one_of_snips_is_right_for_every_constant_by_hand() -> None:
+    """A bettor with y = W (c - low) + w (r - c) for one c of the grid, all alike at c = 0."""
+    log_ = SHOP.rounds(300, seed=1)
+    w, r = log_.target / log_.logged, log_.reward
+    sequence = watch("SNIPS", PROMISES["bounded"])
+    sequence.add(log_)
+
+    def capital(value: float) -> float:
+        grown = [
+            float(np.log1p(k * (BOUND * c + w * (r - c))).sum())
+            - 300 * log(1 + k * (BOUND * c - c + value))
+            for c in np.linspace(0, 1, 9)
+            for k in BETS.tolist()
+        ]
+        return float(np.log(np.mean(np.exp(np.array(grown) - max(grown)))) + max(grown))
+
+    low, _ = sequence.interval(0.9)
+    assert capital(low) == pytest.approx(log(2 / 0.1), abs=1e-6)
+
+
+def test_wrong_propensities_rule_out_every_value() -> None:
+    """A mean weight of 2.5: what bounds from below and from above would cross."""
+    log_ = SHOP.rounds(20_000, seed=1)
+    wrong = replace(log_, logged=log_.logged / 2.5, reward=np.full(20_000, 0.5))
+    sequence = watch("IPS", Promise())
+    sequence.add(wrong)
+    assert np.isnan(sequence.interval()).all()
 
 
 def test_they_close_in_on_the_truth_about_as_fast_as_they_can() -> None:

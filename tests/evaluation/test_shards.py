@@ -13,9 +13,9 @@ from river.linear_model import LogisticRegression
 
 from agents.api import Outcomes, RecloopError
 from agents.simple import Uniform
-from evaluation import ShardError, evaluate, evaluate_shards
+from evaluation import ShardError, Shards, evaluate, evaluate_slates, promote
 from simulators import Log, LogWriter
-from tests.evaluation.logs import Shop, cut
+from tests.evaluation.logs import Shop, Tabled, cut
 
 SHOP = Shop(base=0.2)
 LOG = SHOP.outcomes(3000, seed=1)
@@ -24,10 +24,10 @@ NAMES = ("IPS", "SNIPS", "DR", "Switch-DR", "MRDR")
 
 def same(shards: Sequence[Iterable[Outcomes]], jobs: int | None) -> None:
     whole = evaluate(Uniform(), [LOG], estimators=NAMES, replicates=50)
-    found = evaluate_shards(Uniform(), shards, estimators=NAMES, replicates=50, jobs=jobs)
+    found = evaluate(Uniform(), Shards(shards, jobs), estimators=NAMES, replicates=50)
     for one, other in zip(whole.estimates, found.estimates, strict=True):
         assert other.value == pytest.approx(one.value, rel=1e-12)
-        assert (other.low, other.high) == pytest.approx((one.low, one.high), rel=1e-9)
+        assert (other.low, other.high) == pytest.approx((one.low, one.high), rel=1e-12)
         assert other.verdict == one.verdict
         assert other.diagnostics.unsupported == pytest.approx(one.diagnostics.unsupported)
 
@@ -50,20 +50,48 @@ def test_parquet_shards(tmp_path: Path) -> None:
     same(shards, 2)
 
 
+def test_more_shards_than_are_summed_at_once() -> None:
+    same([[part] for part in cut(LOG, 30)], None)
+
+
+def test_slates_and_the_gate_are_read_in_shards_too() -> None:
+    parts = Shards([[part] for part in cut(LOG, 700)], 2)
+    names = ("SIPS", "SNRIPS")
+    whole = evaluate_slates(Uniform(), [LOG], estimators=names, replicates=50)
+    found = evaluate_slates(Uniform(), parts, estimators=names, replicates=50)
+    for one, other in zip(whole.estimates, found.estimates, strict=True):
+        assert (other.value, other.low) == pytest.approx((one.value, one.low), rel=1e-12)
+    target = Tabled(SHOP.target)
+    lead, again = promote(target, Uniform(), [LOG]), promote(target, Uniform(), parts)
+    assert (again.low, again.high) == pytest.approx((lead.low, lead.high), rel=1e-9)
+    assert again.reason == lead.reason
+
+
+def test_confidence_sequences_are_merged() -> None:
+    def ends(log: Iterable[Outcomes]) -> list[float]:
+        names = ("IPS", "SNIPS", "DR")
+        report = evaluate(
+            Uniform(), log, estimators=names, interval="sequence", bounds=(0.0, 1.0), replicates=5
+        )
+        return [end for e in report.estimates for end in (e.low, e.high)]
+
+    assert ends(Shards([[part] for part in cut(LOG, 700)])) == pytest.approx(ends([LOG]), rel=1e-9)
+
+
 def test_a_faulty_shard_is_named() -> None:
     first, second = cut(LOG, 1500)
     propensities = second.decisions.propensities.copy()
     propensities[7] = -0.1
     faulty = replace(second, decisions=replace(second.decisions, propensities=propensities))
     with pytest.raises(ShardError, match=r"shard 1: .* negative in row 7 "):
-        evaluate_shards(Uniform(), [[first], [faulty]], estimators=["IPS"], replicates=5)
+        evaluate(Uniform(), Shards([[first], [faulty]]), estimators=["IPS"], replicates=5)
 
 
 def test_progress_is_told_by_shards() -> None:
     told: list[int] = []
-    evaluate_shards(
+    evaluate(
         Uniform(),
-        [[part] for part in cut(LOG, 1300)],
+        Shards([[part] for part in cut(LOG, 1300)]),
         estimators=["IPS"],
         replicates=5,
         progress=lambda what, rows: told.append(rows),
@@ -73,9 +101,10 @@ def test_progress_is_told_by_shards() -> None:
 
 def test_what_can_not_be_read_side_by_side_is_refused() -> None:
     with pytest.raises(RecloopError, match="in the order of the log"):
-        evaluate_shards(Uniform(), [[LOG]], reward_model=LogisticRegression())
+        evaluate(Uniform(), Shards([[LOG]]), reward_model=LogisticRegression())
     with pytest.raises(RecloopError, match="more than once"):
-        evaluate_shards(Uniform(), [iter([LOG])], estimators=["IPS"])
+        Shards([iter([LOG])])
     with pytest.raises(RecloopError, match="no round to evaluate"):
-        evaluate_shards(Uniform(), [], estimators=["IPS"])
-    assert np.isfinite(evaluate_shards(Uniform(), [[LOG], []], replicates=5)["IPS"].value)
+        evaluate(Uniform(), Shards([]), estimators=["IPS"])
+    found = evaluate(Uniform(), Shards([[LOG], []]), replicates=5)
+    assert np.isfinite(found["IPS"].value)
