@@ -22,7 +22,7 @@ LABELS = np.arange(ITEMS) // 4
 def softmax(scores: Array) -> Array:
     """Return chances, row by row."""
     chances = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return chances / chances.sum(axis=-1, keepdims=True)
+    return np.asarray(chances / chances.sum(axis=-1, keepdims=True))
 
 
 @dataclass(frozen=True)
@@ -160,4 +160,4 @@ class World:
 def choose(chances: Array, rng: np.random.Generator) -> Index:
     """Return an item per row."""
     above = rng.random((len(chances), 1)) > chances.cumsum(axis=1)
-    return np.minimum(above.sum(axis=1), chances.shape[1] - 1)
+    return np.asarray(np.minimum(above.sum(axis=1), chances.shape[1] - 1))

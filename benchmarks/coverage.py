@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from functools import partial
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -249,7 +250,7 @@ def main() -> None:
             "interval, and the limit, of their untamed candidate.",
             "| estimator | n | bias | holds its own limit | holds the truth "
             "| percentiles would hold the limit | width / truth |",
-            lambda n, count, world=world: single(world, n, count, jobs),
+            partial(single, world, jobs=jobs),
             counts,
             {1, 2, 3, 4},
         )
@@ -266,7 +267,7 @@ def main() -> None:
             f"Bootstrap intervals, {name}",
             words,
             '| estimator | n | holds the truth | width / truth | effective size | "do not trust" |',
-            lambda n, count, world=world: slated(world, n, count, jobs),
+            partial(slated, world, jobs=jobs),
             counts,
             {1, 4},
         )
@@ -277,7 +278,7 @@ def main() -> None:
         f"{fewer[30_000]:,} at n = 30,000). Differences are the evaluated policy's value minus "
         "the logging policy's.",
         "| interval | n | of | holds the truth | width / truth |",
-        lambda n, count: bounded(FREQUENT, n, count, jobs),
+        partial(bounded, FREQUENT, jobs=jobs),
         fewer,
         {2},
     )
