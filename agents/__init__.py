@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from agents.bandits.ucb import UCB1
     from agents.checks import PolicyCheckError, check_policy
+    from agents.contextual.bootstrap import Bootstrap
     from agents.contextual.hybrid import HybridLinUCB
     from agents.contextual.logistic import LogisticTS
     from agents.deep.adapters import from_sb3, from_torch
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PAD",
     "UCB1",
+    "Bootstrap",
     "Catalogue",
     "Decisions",
     "EpsilonGreedy",
@@ -118,6 +120,7 @@ _HOME = {
     "UCB1": "bandits.ucb",
     "PolicyCheckError": "checks",
     "check_policy": "checks",
+    "Bootstrap": "contextual.bootstrap",
     "HybridLinUCB": "contextual.hybrid",
     "LogisticTS": "contextual.logistic",
     "Explanation": "explanation",

@@ -32,6 +32,7 @@ BUILT_IN = (
     "agents.simple",
     "agents.bandits.ucb",
     "agents.linear",
+    "agents.contextual.bootstrap",
     "agents.contextual.hybrid",
     "agents.contextual.logistic",
     "agents.squarecb",

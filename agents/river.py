@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from agents.contextual.river import RiverPolicy
+from agents.forgetting import Memory
 from agents.registry import register
 from agents.slots import greedy
-from agents.squarecb import SquareCB
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,27 +17,38 @@ if TYPE_CHECKING:
 
 
 @register("river")
-class RiverRanker(SquareCB):
+class RiverRanker(RiverPolicy):
     """Shows what a River model predicts the most reward of, and learns from all that was seen.
 
-    Propensity 1, ties apart; `Explore` wraps it. The state holds the examples, as `SquareCB`'s.
+    Propensity 1, ties apart; `Explore` wraps it. See `RiverPolicy` for what the state holds.
 
     Parameters
     ----------
-    model, interactions, seed
+    model, interactions, half_life, window, seed
         See `SquareCB`.
     """
 
     name = "river"
 
     def __init__(
-        self, *, model: Any = "logistic", interactions: bool = True, seed: int = 0
+        self,
+        *,
+        model: Any = "logistic",
+        interactions: bool = True,
+        half_life: float = 0.0,
+        window: float = 0.0,
+        seed: int = 0,
     ) -> None:
-        super().__init__(model=model, interactions=interactions, seed=seed)
+        super().__init__(model, interactions, Memory(half_life, window), seed)
 
     def scores(self, requests: Requests) -> Floats:
         """Return what the model predicts of every candidate."""
-        return self.prepare(requests)
+        predicted: Floats = self.predictions(requests)[0]
+        return predicted
+
+    def prepare(self, requests: Requests) -> Floats:
+        """Score the batch."""
+        return self.scores(requests)
 
     def slot(self, view: Floats, open_: NDArray[np.bool_]) -> Floats:
         """Return the best open candidate, ties sharing."""

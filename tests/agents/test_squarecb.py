@@ -14,7 +14,8 @@ from river.preprocessing import StandardScaler
 from river.tree import HoeffdingTreeClassifier, HoeffdingTreeRegressor
 
 from agents import LessonError, OptionError, RecloopError, ShapeError, SquareCB, joint, lessons_of
-from agents.squarecb import inverse_gap, is_classifier
+from agents.contextual.river import is_classifier
+from agents.squarecb import inverse_gap
 from tests.agents.support import catalogue, experience, requests
 
 if TYPE_CHECKING:
