@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from agents.contextual.hybrid import HybridLinUCB
     from agents.contextual.logistic import LogisticTS
     from agents.deep.adapters import from_sb3, from_torch
+    from agents.deep.slate_policy import SlateQPolicy
+    from agents.deep.slateq import SlateQ
     from agents.explanation import Explanation, explain
     from agents.explore import Explore, Scored
     from agents.features import candidate_features, features_at, joint, joint_width, weigh
@@ -74,6 +76,8 @@ __all__ = [
     "ScorePolicy",
     "Scored",
     "ShapeError",
+    "SlateQ",
+    "SlateQPolicy",
     "SlotPolicy",
     "Spec",
     "SquareCB",
@@ -123,6 +127,8 @@ _HOME = {
     "Bootstrap": "contextual.bootstrap",
     "HybridLinUCB": "contextual.hybrid",
     "LogisticTS": "contextual.logistic",
+    "SlateQ": "deep.slateq",
+    "SlateQPolicy": "deep.slate_policy",
     "Explanation": "explanation",
     "explain": "explanation",
     "Explore": "explore",

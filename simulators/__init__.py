@@ -31,6 +31,7 @@ from simulators.rollout import (
     summarise,
 )
 from simulators.sardine import Sardine
+from simulators.session import Session
 from simulators.world import BatchedWorld, World
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "Recorder",
     "Response",
     "Sardine",
+    "Session",
     "Signal",
     "Standing",
     "Summary",

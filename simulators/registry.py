@@ -11,6 +11,7 @@ from simulators.recogym import RecoGym
 from simulators.records import WorldError, near
 from simulators.recsim import InterestEvolution, InterestExploration, LongTermSatisfaction
 from simulators.sardine import PRESETS, Sardine
+from simulators.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,10 +54,11 @@ def world_options(name: str) -> dict[str, Any]:
         If there is no world of that name.
     """
     listed = _listed(name)
-    return {
+    own = {
         option: listed.preset.get(option, parameter.default)
         for option, parameter in signature(listed.kind).parameters.items()
     }
+    return own | {"session": False}
 
 
 def make_world(name: str, **options: Any) -> BatchedWorld:
@@ -67,7 +69,8 @@ def make_world(name: str, **options: Any) -> BatchedWorld:
     name : str
         One of `world_names()`.
     **options
-        Some of `world_options(name)`; what is not given has its default.
+        Some of `world_options(name)`; what is not given has its default. With `session` requests
+        also tell what the user's session has revealed so far; see `Session`.
 
     Raises
     ------
@@ -79,9 +82,10 @@ def make_world(name: str, **options: Any) -> BatchedWorld:
         if option not in known:
             hint = near(option, known)
             raise WorldError(f"{name} has no option {option!r}: {hint}it has {', '.join(known)}")
+    session = options.pop("session", False)
     world = listed.kind(**{**listed.preset, **options})
     world.name = name
-    return world
+    return Session(world) if session else world
 
 
 def _listed(name: str) -> Listed:

@@ -1,0 +1,123 @@
+"""The networks of SlateQ in torch: two towers, so that a thousand items cost little more than one.
+
+One tower reads the context and answers a base b(s) and a vector f(s); the other reads an item and
+answers a vector g(i). An item scores b(s) + f(s) . g(i) (or f(s) . g(i) alone). The base is the
+value of nothing, so that items learn what they add to it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import torch as th
+from torch import nn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SMALLEST_SPREAD = 1e-3
+"""A feature that varies less than this is taken not to vary."""
+
+
+class Standardise(nn.Module):
+    """Features less their mean, over their standard deviation, as observed so far.
+
+    Parameters
+    ----------
+    width : int
+    """
+
+    count: th.Tensor
+    mean: th.Tensor
+    square: th.Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("count", th.zeros((), dtype=th.float64))
+        self.register_buffer("mean", th.zeros(width, dtype=th.float64))
+        self.register_buffer("square", th.zeros(width, dtype=th.float64))
+
+    def observe(self, rows: th.Tensor) -> None:
+        """Take rows, float [n, width], into mean and deviation (Chan, Golub & LeVeque 1979)."""
+        n, rows = len(rows), rows.double()
+        mean = rows.mean(dim=0)
+        gap, total = mean - self.mean, self.count + n
+        self.square += ((rows - mean) ** 2).sum(dim=0) + gap**2 * (self.count * n / total)
+        self.mean += gap * (n / total)
+        self.count += n
+
+    def law(self) -> tuple[th.Tensor, th.Tensor]:
+        """Return mean and deviation: float32 [width]; 1 where a feature does not vary."""
+        spread = (self.square / self.count.clamp(min=1.0)).sqrt()
+        spread = th.where(spread > SMALLEST_SPREAD, spread, th.ones_like(spread))
+        return self.mean.float(), spread.float()
+
+    def forward(self, rows: th.Tensor) -> th.Tensor:
+        """Return standardised rows."""
+        mean, spread = self.law()
+        return (rows - mean) / spread
+
+
+class Towers(nn.Module):
+    """Two towers, as above.
+
+    Parameters
+    ----------
+    context_width, item_width : int
+        D and F.
+    context_layers, item_layers : sequence of int
+        The widths of the hidden layers.
+    embedding : int
+        E, the width of f and g.
+    """
+
+    def __init__(
+        self,
+        context_width: int,
+        item_width: int,
+        context_layers: Sequence[int],
+        item_layers: Sequence[int],
+        embedding: int,
+    ) -> None:
+        super().__init__()
+        self.context_law, self.item_law = Standardise(context_width), Standardise(item_width)
+        self.context = _stack([context_width, *context_layers, 1 + embedding])
+        self.item = _stack([item_width, *item_layers, embedding])
+
+    def forward(self, context: th.Tensor, items: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
+        """Return the base and f . g.
+
+        Parameters
+        ----------
+        context : float32 [B, D]
+        items : float32 [B, M, F] or [M, F]
+            Every request's own items, or the same for all.
+
+        Returns
+        -------
+        base : float32 [B]
+        matches : float32 [B, M]
+        """
+        answer = self.context(self.context_law(context))
+        base, user = answer[:, 0], answer[:, 1:]
+        embedded = self.item(self.item_law(items))
+        if items.ndim == 2:
+            return base, user @ embedded.T
+        return base, th.bmm(embedded, user[:, :, None])[:, :, 0]
+
+    def laws(self) -> tuple[Standardise, Standardise]:
+        """Return the standardisations of context and items."""
+        return self.context_law, self.item_law
+
+    def observe(self, context: th.Tensor, items: th.Tensor) -> None:
+        """Take contexts [B, D] and items [n, F] into the standardisation."""
+        self.context_law.observe(context)
+        self.item_law.observe(items)
+
+
+def _stack(widths: Sequence[int]) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for n, m in itertools.pairwise(widths):
+        layers += [nn.Linear(n, m), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
