@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from agents.contextual.bootstrap import Bootstrap
     from agents.contextual.hybrid import HybridLinUCB
     from agents.contextual.logistic import LogisticTS
+    from agents.contextual.neural import NeuralLinear
     from agents.deep.adapters import from_sb3, from_torch
     from agents.deep.slate_policy import SlateQPolicy
     from agents.deep.slateq import SlateQ
@@ -66,6 +67,7 @@ __all__ = [
     "LinTS",
     "LinUCB",
     "LogisticTS",
+    "NeuralLinear",
     "OptionError",
     "Outcomes",
     "Policy",
@@ -129,6 +131,7 @@ _HOME = {
     "LogisticTS": "contextual.logistic",
     "SlateQ": "deep.slateq",
     "SlateQPolicy": "deep.slate_policy",
+    "NeuralLinear": "contextual.neural",
     "Explanation": "explanation",
     "explain": "explanation",
     "Explore": "explore",

@@ -159,9 +159,13 @@ class Linear(SlotPolicy[View]):
         super().__init__(seed=seed)
         self.model = model
 
-    def update(self, outcomes: Outcomes) -> None:
+    def learn(self, outcomes: Outcomes) -> None:
         """Regress the rewards of what was seen."""
         self.model.learn(outcomes)
+
+    def update(self, outcomes: Outcomes) -> None:
+        """Learn from what was seen, and count the outcomes."""
+        self.learn(outcomes)
         super().update(outcomes)
 
     def estimate(self, requests: Requests) -> tuple[Floats, Floats]:

@@ -35,6 +35,7 @@ BUILT_IN = (
     "agents.contextual.bootstrap",
     "agents.contextual.hybrid",
     "agents.contextual.logistic",
+    "agents.contextual.neural",
     "agents.squarecb",
     "agents.river",
     "agents.deep.latent",

@@ -31,6 +31,7 @@ VARIANTS = [
     "lints:shared=false,window=30",
     "hybrid-linucb:interactions=false,window=30",
     "bootstrap:model=linear,copies=3,half_life=20",
+    "neural-linear:hidden=8,refresh=50,half_life=20",
     "squarecb:model=tree,window=40",
     "linucb+epsilon=0.2",
     "linucb:shared=false+temperature=0.3",
