@@ -21,6 +21,10 @@ if TYPE_CHECKING:
         key_of,
         keys_of,
     )
+    from agents.bandits.cascade import CascadeTS, CascadeUCB
+    from agents.bandits.exp3 import Exp3
+    from agents.bandits.position import PBMTS, PBMUCB
+    from agents.bandits.thompson import BernoulliTS, GaussianTS
     from agents.bandits.ucb import UCB1
     from agents.checks import PolicyCheckError, check_policy
     from agents.contextual.bootstrap import Bootstrap
@@ -54,13 +58,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PAD",
+    "PBMTS",
+    "PBMUCB",
     "UCB1",
+    "BernoulliTS",
     "Bootstrap",
+    "CascadeTS",
+    "CascadeUCB",
     "Catalogue",
     "Decisions",
     "EpsilonGreedy",
+    "Exp3",
     "Explanation",
     "Explore",
+    "GaussianTS",
     "HybridLinUCB",
     "LessonError",
     "Lessons",
@@ -123,6 +134,13 @@ _HOME = {
     "ShapeError": "api",
     "key_of": "api",
     "keys_of": "api",
+    "BernoulliTS": "bandits.thompson",
+    "CascadeTS": "bandits.cascade",
+    "CascadeUCB": "bandits.cascade",
+    "Exp3": "bandits.exp3",
+    "GaussianTS": "bandits.thompson",
+    "PBMTS": "bandits.position",
+    "PBMUCB": "bandits.position",
     "UCB1": "bandits.ucb",
     "PolicyCheckError": "checks",
     "check_policy": "checks",

@@ -31,6 +31,10 @@ Made = TypeVar("Made", bound=Callable[..., Policy])
 BUILT_IN = (
     "agents.simple",
     "agents.bandits.ucb",
+    "agents.bandits.thompson",
+    "agents.bandits.exp3",
+    "agents.bandits.cascade",
+    "agents.bandits.position",
     "agents.linear",
     "agents.contextual.bootstrap",
     "agents.contextual.hybrid",

@@ -20,6 +20,10 @@ from agents import Catalogue, Outcomes, Requests, from_spec
 LINES = [  # spec, candidates, context width, item features, slots
     ("uniform", 100, 20, 0, 1),
     ("popular", 100, 20, 0, 1),
+    ("ucb1", 100, 20, 0, 1),
+    ("bernoulli-ts", 100, 20, 0, 1),
+    ("bernoulli-ts:half_life=3600", 100, 20, 0, 1),
+    ("gaussian-ts", 100, 20, 0, 1),
     ("linucb:shared=false", 100, 20, 0, 1),
     ("linucb:interactions=false", 100, 20, 20, 1),
     ("linucb", 10, 20, 20, 3),

@@ -47,10 +47,13 @@ class UCB1(ItemPolicy["Floats"], ScorePolicy):
 
     def scores(self, requests: Requests) -> Floats:
         """Return the upper confidence bound of every candidate: float64 [B, M]."""
+        return self.bounds(requests, sqrt(2.0 * log(max(total(self.sums.now()), 1.0))))
+
+    def bounds(self, requests: Requests, width: float) -> Floats:
+        """Return mean + scale width / sqrt(n) of every candidate, infinity where n is 0."""
         known = self.sums.of(requests)
-        seen = total(self.sums.now())
         out = np.empty(known.shape[:2])
-        _bounds(known, self.scale * sqrt(2.0 * log(max(seen, 1.0))), out)
+        _bounds(known, self.scale * width, out)
         return out
 
 
