@@ -245,16 +245,16 @@ def sample_disjoint(
                 places[count], middle[count], spread[count] = m, mean[b, m], scale * deviation[b, m]
                 count += 1
         start = stream(seed, request_keys[b], np.uint64(POSTERIOR))
-        _fill(start, noise[: count + S])
+        fill(start, noise[: count + S])
         drawn = values[:count]
         for s in range(S):
             for i in range(count):
                 values[i] = middle[i] + spread[i] * noise[s + i]
-            _rank(drawn, places, best[b, s])
+            rank(drawn, places, best[b, s])
 
 
 @compiled
-def _fill(start: np.uint64, out: Floats) -> None:
+def fill(start: np.uint64, out: Floats) -> None:
     """Fill `out` with the normals of a stream: two from each of its pairs of uniforms."""
     for i in range(0, len(out), 2):
         radius = sqrt(-2.0 * log(1.0 - uniform(start, i)))
@@ -310,7 +310,7 @@ def sample_shared(
             _add_product(factor, z, scale, drawn)
             for i in range(count):
                 values[i] = dot(drawn, g[i])
-            _rank(values[:count], places, best[b, s])
+            rank(values[:count], places, best[b, s])
     return -1
 
 
@@ -324,7 +324,7 @@ def _add_product(factor: Floats, z: Floats, scale: float, out: Floats) -> None:
 
 
 @compiled
-def _rank(values: Floats, places: Rows, best: Rows) -> None:
+def rank(values: Floats, places: Rows, best: Rows) -> None:
     """Fill `best` with the places of the highest values, best first, earlier before later."""
     if len(best) == 1 and len(values):
         best[0] = places[_highest(values)]

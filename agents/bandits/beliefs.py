@@ -8,13 +8,14 @@ rare and of frequent clicks are alike smooth, and the order of two chances is th
 
 from __future__ import annotations
 
-from math import cos, erfc, exp, log, log1p, pi, sin, sqrt
+from math import erfc, exp, log, log1p, sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from agents.jit import compiled
-from agents.streams import stream, uniform
+from agents.posterior import fill, rank
+from agents.streams import stream
 
 if TYPE_CHECKING:
     from agents.api import Floats, Keys, Requests, Rows
@@ -82,11 +83,8 @@ class Beliefs:
     def draw(
         self, seed: np.uint64, requests: Requests, arms: Rows, tables: Floats, best: Rows
     ) -> None:
-        """Fill `best`, int64 [B, S, K], with the candidates that lead each of S draws.
-
-        Every candidate is drawn from the stream of the request's and its own key.
-        """
-        _draw(seed, requests.keys, requests.items.keys, requests.candidates, arms, tables, best)
+        """Fill `best`, int64 [B, S, K], with the candidates that lead each of S draws."""
+        _draw(seed, requests.keys, requests.candidates, arms, tables, best)
 
 
 @compiled
@@ -218,31 +216,23 @@ def _place(mass: Floats, wanted: float, at: int) -> tuple[int, float]:
 
 @compiled
 def _draw(
-    seed: np.uint64,
-    request_keys: Keys,
-    item_keys: Keys,
-    candidates: Rows,
-    arms: Rows,
-    tables: Floats,
-    best: Rows,
+    seed: np.uint64, request_keys: Keys, candidates: Rows, arms: Rows, tables: Floats, best: Rows
 ) -> None:
+    """Rank the candidates of every sample; normals are shared out as in `sample_disjoint`."""
     M, S = candidates.shape[1], best.shape[1]
-    values = np.empty((S + 1, M))
+    places, rows = np.empty(M, dtype=np.int64), np.empty(M, dtype=np.int64)
+    noise, values = np.empty(M + S), np.empty(M)
     for b in range(candidates.shape[0]):
-        start = stream(seed, request_keys[b], np.uint64(BELIEF))
+        count = 0
         for m in range(M):
-            if candidates[b, m] < 0:
-                values[:, m] = -np.inf
-                continue
-            own = stream(start, item_keys[candidates[b, m]], np.uint64(BELIEF))
-            table = tables[arms[b, m] + 1]
-            for s in range(0, S, 2):
-                radius = sqrt(-2.0 * log(1.0 - uniform(own, s)))
-                angle = 2.0 * pi * uniform(own, s + 1)
-                values[s, m] = _quantile(table, radius * cos(angle))
-                values[s + 1, m] = _quantile(table, radius * sin(angle))
+            if candidates[b, m] >= 0:
+                places[count], rows[count] = m, arms[b, m] + 1
+                count += 1
+        fill(stream(seed, request_keys[b], np.uint64(BELIEF)), noise[: count + S])
         for s in range(S):
-            _lead(values[s], best[b, s])
+            for i in range(count):
+                values[i] = _quantile(tables[rows[i]], noise[s + i])
+            rank(values[:count], places, best[b, s])
 
 
 @compiled
@@ -252,18 +242,3 @@ def _quantile(table: Floats, z: float) -> float:
     node = min(max(int(place), 0), len(table) - 2)
     entry: float = table[node] + (table[node + 1] - table[node]) * (place - node)
     return entry
-
-
-@compiled
-def _lead(values: Floats, best: Rows) -> None:
-    """Fill `best` with the places of the highest values, best first, earlier before later."""
-    held = 0
-    for m in range(len(values)):
-        if values[m] == -np.inf or (held == len(best) and values[m] <= values[best[held - 1]]):
-            continue
-        held = min(held + 1, len(best))
-        at = held - 1
-        while at > 0 and values[m] > values[best[at - 1]]:
-            best[at] = best[at - 1]
-            at -= 1
-        best[at] = m

@@ -178,13 +178,6 @@ class GaussianTS(Thompson):
         known = self.sums.of(requests)
         weight = self.weight + known[:, :, 1]
         mean = (self.prior * self.weight + known[:, :, 0]) / weight
-        deviation = self.scale / np.sqrt(weight)
-        sample_disjoint(
-            word(self.seed),
-            requests.keys,
-            requests.items.keys,
-            requests.candidates,
-            mean,
-            deviation,
-            best,
-        )
+        deviation, seed = 1.0 / np.sqrt(weight), word(self.seed)
+        candidates = requests.candidates
+        sample_disjoint(seed, requests.keys, candidates, mean, deviation, self.scale, best)
