@@ -20,7 +20,8 @@ from agents.api import RecloopError
 from commands.console import Json, Seed, emit, note, progress, say
 from commands.demo_live import go_live
 from commands.demo_report import figures_of, plot_live, show, write_figures
-from commands.evaluate import OfSize, report_on
+from commands.evaluate import report_on
+from commands.offline import How, OfSize
 from commands.sources import POLICY_HELP, open_logged, open_policy, seeds
 from commands.train import practise
 
@@ -41,6 +42,7 @@ LINEUP = (
 EXPLORE = "+epsilon=0.1"
 ESTIMATORS = ("IPS", "SNIPS", "DM", "DR")
 SLATE_ESTIMATORS = ("SNRIPS",)
+CLICKS = How(bounds=(0.0, 1.0))
 TRAINED_USERS, TRAINED_STEPS = 500, 200
 TESTED_USERS, TESTED_STEPS = 2000, 50
 TESTED_FROM, LIVE_FROM = 1_000_000, 2_000_000
@@ -209,7 +211,7 @@ def _evaluate(
     seed: int,
 ) -> Candidate:
     spec, policy, place = entry
-    report = report_on(policy, OfSize([log], 1), ESTIMATORS, bounds=(0.0, 1.0), seed=seed)
+    report = report_on(policy, OfSize([log], 1), ESTIMATORS, how=CLICKS, seed=seed)
     true_value = float(world.true_value(policy, log.requests).mean())
     return Candidate(spec, policy, place, standing, report, true_value)
 
@@ -221,9 +223,8 @@ def _evaluate_again(
     from simulators import Log
 
     log = OfSize(Log(folder / "outcomes"), world.slate_size)
-    report = report_on(
-        candidate.policy, log, SLATE_ESTIMATORS, bounds=(0.0, float(log.slots)), seed=seed
-    )
+    how = How(bounds=(0.0, float(log.slots)))
+    report = report_on(candidate.policy, log, SLATE_ESTIMATORS, how=how, seed=seed)
     values = []
     for outcomes in log:
         decisions = candidate.policy.decide(outcomes.requests)

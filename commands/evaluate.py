@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
+from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from agents.api import RecloopError
-from commands.console import Json, Seed, emit, figure, note, progress, say, table
+from commands.console import Json, Seed, emit, figure, note, say, table
+from commands.gate import Asked, judge, tell
+from commands.offline import REPLICATES, How, OfSize, counting, of_size
 from commands.sources import LOG_HELP, POLICY_HELP, open_log, open_policy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
-    from agents.api import Outcomes, Policy
+    from agents.api import Policy
     from evaluation import Report
 
 ESTIMATORS = "IPS,SNIPS,DM,DR"
 SLATE_ESTIMATORS = "SIPS,RIPS,SNRIPS"
-REPLICATES = 1000
 
 
 def evaluate(
@@ -31,20 +31,59 @@ def evaluate(
         str | None,
         typer.Option(
             help=f"Which, separated by commas. By default {ESTIMATORS}; "
-            f"for slates of several slots {SLATE_ESTIMATORS}."
+            f"for slates of several slots {SLATE_ESTIMATORS}; for the gate one, DR or SNRIPS."
         ),
     ] = None,
     slots: Annotated[
         int | None,
         typer.Option(help="Evaluate the slates of this size; the commonest by default.", min=1),
     ] = None,
-    replicates: Annotated[int, typer.Option(help="Bootstrap resamples.", min=100)] = REPLICATES,
-    plot: Annotated[
-        Path | None, typer.Option(help="Where to write a forest plot: .png or .html.")
-    ] = None,
+    interval: Annotated[
+        str,
+        typer.Option(
+            help="What intervals are made by: bootstrap; bernstein, which holds for a log of any "
+            "size; or sequence, which holds at all times while a log grows. The latter two want "
+            "--bounds, and bernstein --largest-weight."
+        ),
+    ] = "bootstrap",
     bounds: Annotated[
         str | None,
         typer.Option(help="Between what a slate's rewards can lie, if they do: 0,1 for one click."),
+    ] = None,
+    largest_weight: Annotated[
+        float | None,
+        typer.Option(
+            help="What no importance weight exceeds: one over the smallest probability that the "
+            "logging policy gives anything.",
+            min=1.0,
+        ),
+    ] = None,
+    unit: Annotated[
+        str, typer.Option(help="What is resampled together: request, or user where users return.")
+    ] = "request",
+    logging: Annotated[
+        str | None,
+        typer.Option(help="The policy that decided in the log, for IIPS, PI and their kin."),
+    ] = None,
+    gate: Annotated[
+        str | None,
+        typer.Option(
+            help="An incumbent. Judge whether the policy may replace it, for use in CI: exit 0 if "
+            "it is better beyond doubt, and 1 if not, or if that can't be told."
+        ),
+    ] = None,
+    margin: Annotated[
+        float, typer.Option(help="By how much per slate it must be better, for the gate.")
+    ] = 0.0,
+    strict: Annotated[
+        bool, typer.Option(help="The gate asks for the verdict 'trust', not 'with care'.")
+    ] = False,
+    replicates: Annotated[int, typer.Option(help="Bootstrap resamples.", min=100)] = REPLICATES,
+    jobs: Annotated[
+        int, typer.Option(help="Processes that read the log's files side by side; -1: all cores.")
+    ] = 1,
+    plot: Annotated[
+        Path | None, typer.Option(help="Where to write a forest plot: .png or .html.")
     ] = None,
     seed: Seed = 0,
     as_json: Json = False,
@@ -56,14 +95,30 @@ def evaluate(
     """
     if plot is not None:
         _make_room(plot)
-    limits = None if bounds is None else _bounds(bounds)
-    log = of_size(open_log(logs), slots)
-    chosen = estimators or (ESTIMATORS if log.slots == 1 else SLATE_ESTIMATORS)
-    names = [name.strip() for name in chosen.split(",")]
+    log = of_size(open_log(logs), slots, jobs)
     policies = {address: open_policy(address, seed)[0] for address in policy}
     _warn_of_untrained(policies)
+    how = How(
+        _one_of("--interval", interval, ("bootstrap", "bernstein", "sequence")),
+        None if bounds is None else _bounds(bounds),
+        inf if largest_weight is None else largest_weight,
+        _one_of("--unit", unit, ("request", "user")),
+        None if logging is None else open_policy(logging, seed)[0],
+        replicates,
+    )
+    named = [name.strip() for name in estimators.split(",")] if estimators else None
+    if gate is not None:
+        found = judge(policies, Asked(gate, margin, strict), log, named, how, seed)
+        if as_json:
+            asked = {"candidate": policy[0], "incumbent": gate}
+            told = {"logs": logs, "slots": log.slots, "seed": seed, "policies": asked}
+            emit(told | found.to_dict())
+        else:
+            tell(policy[0], gate, found)
+        raise typer.Exit(0 if found.promoted else 1)
+    names = named or (ESTIMATORS if log.slots == 1 else SLATE_ESTIMATORS).split(",")
     reports = {
-        address: report_on(built, log, names, replicates=replicates, bounds=limits, seed=seed)
+        address: report_on(built, log, names, how=how, seed=seed)
         for address, built in policies.items()
     }
     if plot is not None:
@@ -77,46 +132,6 @@ def evaluate(
     show(f"what each policy would have earned per slate of {log.slots} on {logs}", reports)
 
 
-@dataclass(frozen=True)
-class OfSize:
-    """The slates of one size in a log; it can be iterated over as often as the log itself.
-
-    Parameters
-    ----------
-    log : iterable of Outcomes
-    slots : int
-        K.
-    """
-
-    log: Iterable[Outcomes]
-    slots: int
-
-    def __iter__(self) -> Iterator[Outcomes]:
-        return (part for part in self.log if part.requests.slate_size == self.slots)
-
-
-def of_size(log: Iterable[Outcomes], slots: int | None) -> OfSize:
-    """Return the slates of a size, by default of the commonest one; tell if others are left out.
-
-    Raises
-    ------
-    RecloopError
-        If there are none.
-    """
-    sizes: Counter[int] = Counter()
-    for outcomes in log:
-        sizes[outcomes.requests.slate_size] += len(outcomes)
-    if not sizes:
-        raise RecloopError("the log is empty: there is nothing to evaluate on")
-    chosen = sizes.most_common(1)[0][0] if slots is None else slots
-    told = ", ".join(f"{count:,} slates of {size}" for size, count in sorted(sizes.items()))
-    if chosen not in sizes:
-        raise RecloopError(f"the log has no slates of {chosen} slots; it has {told}")
-    if len(sizes) > 1:
-        note(f"the log has {told}: those of {chosen} are evaluated; --slots chooses others")
-    return OfSize(log, chosen)
-
-
 def _make_room(plot: Path) -> None:
     """See to it that a plot can be written, before anything is computed for it."""
     if plot.suffix not in (".png", ".html"):
@@ -125,34 +140,27 @@ def _make_room(plot: Path) -> None:
 
 
 def report_on(
-    policy: Policy,
-    log: OfSize,
-    estimators: Sequence[str],
-    *,
-    replicates: int = REPLICATES,
-    bounds: tuple[float, float] | None = None,
-    seed: int,
+    policy: Policy, log: OfSize, estimators: Sequence[str], *, how: How | None = None, seed: int
 ) -> Report:
     """Return the report on a policy, showing a bar while it is made; see `evaluation.evaluate`."""
     import evaluation
 
-    run = evaluation.evaluate if log.slots == 1 else evaluation.evaluate_slates
-    with progress(f"evaluating {policy.name}") as advance:
-        done = 0
-
-        def count(_: str, rounds: int) -> None:
-            nonlocal done
-            done += rounds
-            advance(done, None)
-
-        return run(
-            policy,
-            log,
-            estimators=estimators,
-            replicates=replicates,
-            bounds=bounds,
-            seed=seed,
-            progress=count,
+    how = how or How()
+    options: dict[str, Any] = {
+        "estimators": estimators,
+        "interval": how.interval,
+        "bounds": how.bounds,
+        "largest_weight": how.largest_weight,
+        "unit": how.unit,
+        "replicates": how.replicates,
+        "seed": seed,
+    }
+    with counting(f"evaluating {policy.name}") as count:
+        if log.slots == 1:
+            return evaluation.evaluate(policy, log.sources, progress=count, **options)
+        logging = how.logging
+        return evaluation.evaluate_slates(
+            policy, log.sources, logging=logging, progress=count, **options
         )
 
 
@@ -171,7 +179,9 @@ def show(title: str, reports: dict[str, Report]) -> None:
             )
             for estimate in report.estimates
         ]
-    table(title, ["policy", "value", "95 % interval", "rounds", "verdict"], rows)
+    kinds = {report.interval for report in reports.values()} - {"bootstrap"}
+    interval = f"95 % {'/'.join(kinds) or 'interval'}"
+    table(title, ["policy", "value", interval, "rounds", "verdict"], rows)
     say("rounds: how many of the policy's own the log says as much as (effective sample size)")
     for spec, report in reports.items():
         reasons = dict.fromkeys(r for e in report.estimates for r in e.verdict.reasons)
@@ -185,6 +195,13 @@ def _bounds(text: str) -> tuple[float, float]:
     except ValueError:
         raise RecloopError(f"--bounds {text}: write two numbers, as in --bounds 0,1") from None
     return low, high
+
+
+def _one_of(option: str, given: str, known: tuple[str, ...]) -> str:
+    """Return a word that was given, or say which there are."""
+    if given not in known:
+        raise RecloopError(f"{option} {given}: it is one of {', '.join(known)}")
+    return given
 
 
 def _warn_of_untrained(policies: dict[str, Policy]) -> None:

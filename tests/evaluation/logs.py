@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import permutations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -97,18 +98,41 @@ class Shop:
             v=(self.target * self.guess).sum(axis=1)[segment],
         )
 
-    def outcomes(self, n: int, seed: int) -> Outcomes:
-        segment, shown, click = self.play(n, seed)
-        items = Catalogue.of([f"item {i}" for i in range(self.items)], np.eye(self.items))
-        requests = Requests(
+    def requests(self, segment: Rows, seed: int, slots: int = 1) -> Requests:
+        n = len(segment)
+        return Requests(
             keys=keys(n, seed),
             users=keys(n, seed + 1),
             context=np.eye(self.segments, dtype=np.float32)[segment],
             candidates=np.tile(np.arange(self.items), (n, 1)),
-            items=items,
-            positions=np.zeros((n, 1), dtype=np.int64),
+            items=Catalogue.of([f"item {i}" for i in range(self.items)], np.eye(self.items)),
+            positions=np.tile(np.arange(slots), (n, 1)),
             time=np.arange(n),
         )
+
+    def pairs(self, n: int, seed: int) -> Outcomes:
+        """Slates of two that the logging policy filled; the second slot is clicked half as much."""
+        rng = np.random.default_rng([self.seed, 5, seed])
+        segment = rng.integers(self.segments, size=n)
+        requests = self.requests(segment, seed, slots=2)
+        decisions = Tabled(self.logging).decide(requests)
+        chance = self.clicks[segment[:, None], decisions.slates] * np.array([1.0, 0.5])
+        clicked = (rng.random(chance.shape) < chance).astype(np.float32)
+        return Outcomes(requests, decisions, clicked, np.ones((n, 2), np.bool_), np.arange(n))
+
+    def worth(self, table: Floats) -> float:
+        """What the pairs of a policy with this table earn, by enumeration."""
+        total = 0.0
+        for segment, chances in enumerate(table):
+            for first, second in permutations(range(self.items), 2):
+                drawn = chances[first] * chances[second] / (1.0 - chances[first])
+                clicks = self.clicks[segment]
+                total += drawn * (clicks[first] + 0.5 * clicks[second])
+        return total / self.segments
+
+    def outcomes(self, n: int, seed: int) -> Outcomes:
+        segment, shown, click = self.play(n, seed)
+        requests = self.requests(segment, seed)
         decisions = Decisions(
             shown[:, None],
             self.logging[segment, shown][:, None],
