@@ -15,6 +15,7 @@ from commands.demo import demo
 from commands.edge import edge
 from commands.evaluate import evaluate
 from commands.export import export
+from commands.fit import fit
 from commands.serve import serve
 from commands.simulate import simulate
 from commands.traffic import traffic
@@ -32,7 +33,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.add_typer(data.app, name="data")
-for command in (train, simulate, evaluate, broker, serve, edge, traffic, export):
+for command in (fit, train, simulate, evaluate, broker, serve, edge, traffic, export):
     app.command()(command)
 
 

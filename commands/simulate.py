@@ -19,7 +19,8 @@ from commands.recording import Recording, sending, write_log, write_minari
 from commands.sources import (
     POLICY_HELP,
     WORLD_HELP,
-    is_log_or_folder,
+    is_log,
+    knows_sessions,
     open_policy,
     open_world,
     seeds,
@@ -78,7 +79,7 @@ def simulate(
     if written and len(policy or ()) != 1:
         raise RecloopError("--log, --minari and --traffic write one policy's rollout: give one")
     policies = {address: open_policy(address, seed)[0] for address in policy or ()}
-    if steps is None and is_log_or_folder(env):
+    if steps is None and is_log(env) and not knows_sessions(env):  # before a world is fitted
         raise RecloopError(f"nobody ever leaves {env}: say for how many --steps to play")
     world = open_world(env, seed=seed, candidates=candidates, slate_size=slate_size, horizon=steps)
     if world.endless:

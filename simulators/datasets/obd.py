@@ -31,8 +31,8 @@ import pyarrow as pa
 import pyarrow.csv
 from platformdirs import user_cache_dir
 
-from agents.api import Catalogue, Decisions, Outcomes, RecloopError, Requests, key_of, keys_of
-from agents.streams import derive
+from agents.api import Catalogue, Outcomes, keys_of
+from simulators.datasets.tables import DatasetError, log_of, one_hot
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,10 +50,6 @@ FILES_DIGEST = "edeefdc723703f31e10bef86df54e5ec3d0433685e5e7b62985150cb99ba83d5
 PRIOR = "prior_bts.yaml"
 USER_FEATURES = tuple(f"user_feature_{i}" for i in range(4))
 ITEM_CATEGORIES = tuple(f"item_feature_{i}" for i in (1, 2, 3))
-
-
-class DatasetError(RecloopError):
-    """A data set that is neither cached nor can be fetched, or a part of it that is not there."""
 
 
 def default_cache() -> Path:
@@ -185,25 +181,18 @@ def load_obd(
     items = _items(_read(root / behaviour / campaign / "item_context.csv"))
     context = _context(table, _user_categories(root))
     time = table["timestamp"].cast(pa.timestamp("ms"), safe=False).cast(pa.int64()).to_numpy()
-    rows = len(table)
-    origin = np.full(rows, key_of(f"obd/{behaviour}/{campaign}"), dtype=np.uint64)
-    requests = Requests(
-        keys=derive(origin, np.arange(rows, dtype=np.uint64)),
+    return log_of(
+        f"obd/{behaviour}/{campaign}",
+        items=items,
         users=_segments(context),
         context=context,
-        candidates=np.tile(np.arange(len(items)), (rows, 1)),
-        items=items,
-        positions=table["position"].to_numpy()[:, None] - 1,
+        shown=table["item_id"].to_numpy(),
+        rewards=table["click"].to_numpy(),
+        propensities=table["propensity_score"].to_numpy(),
         time=time,
-    )
-    decisions = Decisions(
-        slates=table["item_id"].to_numpy()[:, None].copy(),
-        propensities=table["propensity_score"].to_numpy()[:, None].copy(),
-        versions=np.zeros(rows, dtype=np.int64),
         policy=behaviour,
+        positions=table["position"].to_numpy() - 1,
     )
-    clicks = table["click"].to_numpy()[:, None].astype(np.float32)
-    return Outcomes(requests, decisions, clicks, np.ones(clicks.shape, dtype=np.bool_), time)
 
 
 def _known(what: str, value: str, values: tuple[str, ...]) -> None:
@@ -231,7 +220,7 @@ def _user_categories(root: Path) -> list[list[str]]:
 
 def _context(table: pa.Table, categories: list[list[str]]) -> NDArray[np.float32]:
     columns = [
-        _one_hot(table[feature].to_pylist(), known)
+        one_hot(table[feature].to_pylist(), known)
         for feature, known in zip(USER_FEATURES, categories, strict=True)
     ]
     affinities = [name for name in table.column_names if name.startswith("user-item_affinity_")]
@@ -244,15 +233,10 @@ def _items(table: pa.Table) -> Catalogue:
     columns: list[NDArray[Any]] = [(number - number.mean()) / number.std()]
     for feature in ITEM_CATEGORIES:
         values = table[feature].to_pylist()
-        columns.append(_one_hot(values, list(dict.fromkeys(values))))
+        columns.append(one_hot(values, list(dict.fromkeys(values))))
     return Catalogue.of(
         [str(item) for item in table["item_id"].to_pylist()], np.column_stack(columns)
     )
-
-
-def _one_hot(values: list[str], categories: list[str]) -> Floats:
-    place = {category: i for i, category in enumerate(categories)}
-    return np.eye(len(categories))[[place[value] for value in values]]
 
 
 def _segments(context: NDArray[np.float32]) -> NDArray[np.uint64]:
