@@ -39,7 +39,7 @@ MANY_CLICKS, FEW_FOLDS = 200, 4
 """From so many clicks on, so many parts do."""
 MARGIN = 1.0
 """How many nats of held-out log-likelihood another block must bring: less is what chance gives."""
-SAMPLE = 20_000
+SAMPLE = 10_000
 """Of so many rows at most, drawn at random, it is decided what helps; coefficients see all."""
 WIDEST_PRODUCT = 400
 """Above so many products of context and item features they are not tried."""
