@@ -46,7 +46,7 @@ SINGLE = (
     *("Clipped-IPS", "Switch-DR", "DRos", "SG-IPS", "SG-DR"),
 )
 SLATED = tuple(SLATE_ESTIMATORS)
-REPLICATES = 400
+REPLICATES = 200
 LOOKS = 40
 OUT = Path(__file__).parent.parent / "docs" / "coverage.md"
 
@@ -230,7 +230,7 @@ def main() -> None:
     asked = given.parse_args()
     logs, jobs = asked.logs, asked.jobs
     counts = {n: logs if n < 30_000 else max(1, logs // 2) for n in SIZES}
-    fewer = {n: max(1, count // 2) for n, count in counts.items()}
+    fewer = {n: max(1, count // 4) for n, count in counts.items()}
     error = sqrt(0.95 * 0.05 / logs)
     lines = [
         "# Coverage: how often the intervals hold what they should",

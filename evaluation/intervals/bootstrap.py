@@ -12,12 +12,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import ndtri
 
 from agents.jit import compiled
 from agents.streams import mix, stream, word
 
 if TYPE_CHECKING:
-    from agents.api import Floats, Keys
+    from agents.api import Floats, Keys, Rows
 
 PURPOSE = np.uint64(0xB0075)
 """The stream purpose of resampling counts."""
@@ -54,6 +55,42 @@ def resample(terms: Floats, keys: Keys, seed: int, replicates: int) -> Floats:
     out = np.zeros((1 + len(terms), replicates))
     _resample(terms, keys, word(seed), _TABLE, out)
     return out
+
+
+def scatter(
+    cells: Rows, weights: Floats, keys: Keys, seed: int, replicates: int, out: Floats
+) -> None:
+    """Add rows to a histogram in every resample, in place.
+
+    Parameters
+    ----------
+    cells : int64 [B, K]
+        Where a row counts; nowhere if negative.
+    weights : float64 [B, K]
+        How much it counts there.
+    keys : uint64 [B]
+    seed, replicates : int
+        See `resample`.
+    out : float64 [C, replicates]
+    """
+    _scatter(cells, weights, keys, word(seed), _TABLE, out)
+
+
+def spread_around(value: Floats, replicates: Floats, level: float) -> tuple[Floats, Floats]:
+    """Return the normal interval around a figure, by the standard error of its replicates.
+
+    For figures that resamples shift as a whole, such as the share of items ever shown (a resample
+    misses some) or Gini: their spread is right, their centre is not.
+
+    Parameters
+    ----------
+    value : float64 [...]
+    replicates : float64 [R, ...]
+    level : float
+        The coverage, in (0, 1).
+    """
+    off = ndtri((1.0 + level) / 2.0) * np.nanstd(replicates, axis=0, ddof=1)
+    return value - off, value + off
 
 
 def studentised(
@@ -111,19 +148,39 @@ def percentile(replicates: Floats, level: float) -> tuple[float, float]:
 
 
 @compiled
+def _draw(seed: np.uint64, key: np.uint64, table: Floats, counts: Floats) -> None:
+    """Fill in how often a row is in each resample."""
+    start = stream(seed, key, PURPOSE)
+    for j in range(counts.size // 5):
+        bits = mix(start + (np.uint64(j) + _ONE) * _WEYL)
+        counts[5 * j] = table[bits & _LOW]
+        counts[5 * j + 1] = table[(bits >> _S12) & _LOW]
+        counts[5 * j + 2] = table[(bits >> _S24) & _LOW]
+        counts[5 * j + 3] = table[(bits >> _S36) & _LOW]
+        counts[5 * j + 4] = table[(bits >> _S48) & _LOW]
+
+
+@compiled
+def _scatter(
+    cells: Rows, weights: Floats, keys: Keys, seed: np.uint64, table: Floats, out: Floats
+) -> None:
+    B, K = cells.shape
+    counts = np.empty(out.shape[1])
+    for i in range(B):
+        _draw(seed, keys[i], table, counts)
+        for k in range(K):
+            if cells[i, k] >= 0:
+                for r in range(out.shape[1]):
+                    out[cells[i, k], r] += weights[i, k] * counts[r]
+
+
+@compiled
 def _resample(terms: Floats, keys: Keys, seed: np.uint64, table: Floats, out: Floats) -> None:
     T, B = terms.shape
     R = out.shape[1]
     counts = np.empty(R)
     for i in range(B):
-        start = stream(seed, keys[i], PURPOSE)
-        for j in range(R // 5):
-            bits = mix(start + (np.uint64(j) + _ONE) * _WEYL)
-            counts[5 * j] = table[bits & _LOW]
-            counts[5 * j + 1] = table[(bits >> _S12) & _LOW]
-            counts[5 * j + 2] = table[(bits >> _S24) & _LOW]
-            counts[5 * j + 3] = table[(bits >> _S36) & _LOW]
-            counts[5 * j + 4] = table[(bits >> _S48) & _LOW]
+        _draw(seed, keys[i], table, counts)
         for r in range(R):
             out[0, r] += counts[r]
         for t in range(T):

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agents.api import PAD, RecloopError, ShapeError
+from evaluation.intervals.bootstrap import PER_WORD, scatter, spread_around
 from evaluation.intervals.sums import Compensated
 
 if TYPE_CHECKING:
-    from agents.api import Floats, Rows
+    from collections.abc import Callable
+
+    from agents.api import Floats, Keys, Rows
 
 
 class Exposure:
@@ -22,14 +25,35 @@ class Exposure:
         N, the size of the catalogue.
     examination : float64 [K], optional
         How much each slot is looked at; all alike by default. Exposure is counted in it.
+    seed : int
+        The root of the bootstrap's randomness.
+    replicates : int
+        How many resamples `interval` rests on, rounded up to a multiple of 5; items times as many
+        numbers are kept.
     """
 
-    def __init__(self, items: int, examination: Floats | None = None) -> None:
+    def __init__(
+        self,
+        items: int,
+        examination: Floats | None = None,
+        *,
+        seed: int = 0,
+        replicates: int = 0,
+    ) -> None:
         self._examination = examination
         self._given = Compensated((items,))
+        self._seed = seed
+        self._resampled = np.zeros((items, -(-replicates // PER_WORD) * PER_WORD))
 
-    def add(self, slates: Rows) -> None:
-        """Count the items of slates, int64 [B, K], rows of the catalogue; `PAD` is nothing."""
+    def add(self, slates: Rows, keys: Keys | None = None) -> None:
+        """Count the items of slates, int64 [B, K], rows of the catalogue; `PAD` is nothing.
+
+        Parameters
+        ----------
+        slates : int64 [B, K]
+        keys : uint64 [B], optional
+            What is resampled together, of users or requests; needed for intervals.
+        """
         looked = np.ones(slates.shape[1]) if self._examination is None else self._examination
         if looked.shape != slates.shape[1:]:
             raise ShapeError(f"examination is {looked.shape}, but slates {slates.shape}")
@@ -39,11 +63,48 @@ class Exposure:
         weights = np.broadcast_to(looked, slates.shape)[filled]
         counts = np.zeros_like(self._given.high)
         np.add.at(counts, slates[filled], weights)
+        if self._resampled.size:
+            if keys is None or keys.shape != slates.shape[:1]:
+                raise ShapeError("intervals need the key of every slate, uint64 [B]")
+            spread = np.ascontiguousarray(np.broadcast_to(looked, slates.shape), dtype=np.float64)
+            replicates = self._resampled.shape[1]
+            scatter(slates, spread, keys, self._seed, replicates, self._resampled)
         self._given.add(counts)
 
     def merge(self, other: Exposure) -> None:
         """Take in what another one has counted."""
+        if self._resampled.shape != other._resampled.shape or self._seed != other._seed:
+            raise RecloopError(
+                "only exposures of the same items, seed and replicates can be merged"
+            )
         self._given.merge(other._given)
+        self._resampled += other._resampled
+
+    def interval(
+        self, figure: Callable[[Exposure], Floats | float], level: float = 0.95
+    ) -> tuple[Floats, Floats]:
+        """Return the interval of any figure that this class can tell.
+
+        Parameters
+        ----------
+        figure : callable
+            `lambda e: e.gini`, say, or `lambda e: e.by_group(labels)`: a number or an array.
+        level : float
+            The coverage, in (0, 1).
+
+        Returns
+        -------
+        low, high : float64
+            In the shape of the figure; see `spread_around`.
+        """
+        if not self._resampled.size:
+            raise RecloopError("intervals need resamples: Exposure(..., replicates=200)")
+        found = []
+        for resampled in self._resampled.T[self._resampled.any(axis=0)]:
+            again = Exposure(len(resampled))
+            again._given.add(resampled)
+            found.append(np.asarray(figure(again), dtype=np.float64))
+        return spread_around(np.asarray(figure(self), dtype=np.float64), np.stack(found), level)
 
     @property
     def shares(self) -> Floats:
