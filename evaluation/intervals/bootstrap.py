@@ -176,15 +176,28 @@ def _scatter(
 
 @compiled
 def _resample(terms: Floats, keys: Keys, seed: np.uint64, table: Floats, out: Floats) -> None:
+    """Take four rows at a time: sums are read and written once for them, not once for each."""
     T, B = terms.shape
     R = out.shape[1]
-    counts = np.empty(R)
-    for i in range(B):
-        _draw(seed, keys[i], table, counts)
+    counts = np.zeros((4, R))
+    x = np.zeros(4)
+    for first in range(0, B, 4):
+        rows = min(4, B - first)
+        for i in range(4):
+            if i < rows:
+                _draw(seed, keys[first + i], table, counts[i])
+            else:
+                counts[i] = 0.0
         for r in range(R):
-            out[0, r] += counts[r]
+            out[0, r] += (counts[0, r] + counts[1, r]) + (counts[2, r] + counts[3, r])
         for t in range(T):
-            x = terms[t, i]
-            if x != 0.0:  # most rounds earn nothing
+            some = False
+            for i in range(4):
+                x[i] = terms[t, first + i] if i < rows else 0.0
+                some = some or x[i] != 0.0
+            if some:  # most rounds earn nothing
+                a, b, c, d = x[0], x[1], x[2], x[3]
                 for r in range(R):
-                    out[t + 1, r] += x * counts[r]
+                    out[t + 1, r] += (a * counts[0, r] + b * counts[1, r]) + (
+                        c * counts[2, r] + d * counts[3, r]
+                    )
