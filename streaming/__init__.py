@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     )
     from streaming.export import Exported, Logged, export_log
     from streaming.features import Schema, SchemaError
-    from streaming.learner import GapError, Learner
+    from streaming.knowledge import GapError
+    from streaming.learner import Learner
     from streaming.metrics import Report
     from streaming.recording import TrafficRecorder, schemas_of
     from streaming.records import DeadLetter, OutcomeRecord, Recommendation, RecordError
@@ -59,7 +60,8 @@ _HOMES = {
     ),
     "export": ("Exported", "Logged", "export_log"),
     "features": ("Schema", "SchemaError"),
-    "learner": ("GapError", "Learner"),
+    "knowledge": ("GapError",),
+    "learner": ("Learner",),
     "metrics": ("Report",),
     "recording": ("TrafficRecorder", "schemas_of"),
     "records": ("DeadLetter", "OutcomeRecord", "Recommendation", "RecordError"),

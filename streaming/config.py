@@ -32,7 +32,12 @@ class WorkerConfig:
     partitions : int
         How many partitions the topics of users have.
     group : str
-        The consumer group and, with the prefix, the transactional id.
+        The consumer group of the workers that share the loop's partitions.
+    worker : str
+        This worker's name in its group, and what its transactional id is made of: whoever starts
+        under the same name takes over. An empty name is somebody new each time.
+    patience : float
+        How many seconds another worker has to let go of a partition before it is fenced.
     slate_size : int
         How many items are recommended.
     ttl : int
@@ -58,6 +63,8 @@ class WorkerConfig:
     prefix: str = DEFAULT_PREFIX
     partitions: int = DEFAULT_PARTITIONS
     group: str = "recloop"
+    worker: str = "1"
+    patience: float = 10.0
     slate_size: int = 3
     ttl: int = DAY
     batch_size: int = 1000

@@ -2,7 +2,8 @@
 
 An outcome says what was shown and how likely it was, and names the set it was chosen from by its
 hash. Offline evaluation asks what else could have been shown, so an outcome is exported if that set
-is the catalogue as it is now. The others are left out, and counted by the reason.
+is the catalogue as it is now. The others are left out, and counted by the reason. What was
+corrected is exported as it was corrected last: the topic is read for corrections first.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from simulators import LogWriter
@@ -78,10 +80,16 @@ class Logged:
         RecordError
             If the outcomes have other features than the configuration declares.
         """
-        shelf = _Shelf(self.catalogue)
+        shelf, corrected = _Shelf(self.catalogue), self._corrected()
         for records in outcomes_in_order(self._transport, self._topics):
             fit = []
-            for record in records:
+            for told in records:
+                if told.corrects is not None:
+                    continue
+                record = told
+                if (told.partition, told.number) in corrected:
+                    rewards = corrected[told.partition, told.number]
+                    record = msgspec.structs.replace(told, rewards=rewards)
                 self._check(record)
                 reason = shelf.unfit(record)
                 if reason is None:
@@ -90,6 +98,15 @@ class Logged:
                     self.left_out[reason] += 1
             for run in runs(fit):
                 yield shelf.outcomes(run)
+
+    def _corrected(self) -> dict[tuple[int, int], list[float]]:
+        """Return the rewards of those outcomes that were corrected, by their address."""
+        return {
+            (record.partition, record.corrects): record.rewards
+            for records in outcomes_in_order(self._transport, self._topics)
+            for record in records
+            if record.corrects is not None
+        }
 
     def _check(self, record: OutcomeRecord) -> None:
         widths = len(record.context), len(record.features[0])

@@ -97,11 +97,13 @@ def recommendation_of(name: str, issued: Issued, seed: int) -> Recommendation:
     )
 
 
-def outcome_of(closed: Closed, seq: int, window: int) -> OutcomeRecord:
+def outcome_of(closed: Closed, partition: int, seq: int, window: int) -> OutcomeRecord:
     """Return what came of a ranking, without the click model's predictions."""
     ranking = closed.ranking
     features = np.frombuffer(ranking.features, dtype=np.float32).reshape(len(ranking.items), -1)
     return OutcomeRecord(
+        partition=partition,
+        number=closed.number,
         seq=seq,
         ranking=ranking.id,
         user=closed.user,
@@ -119,4 +121,6 @@ def outcome_of(closed: Closed, seq: int, window: int) -> OutcomeRecord:
         policy=ranking.policy,
         version=ranking.version,
         candidates=ranking.candidates,
+        corrects=closed.corrects,
+        replaced=closed.replaced,
     )

@@ -10,6 +10,8 @@ delivered again, lead to the same outcomes in the same order:
 - A ranking at r is open until the watermark reaches r + window. An interaction at i belongs to it
   if r - window < i < r + the window of its type, and may come before it.
 - Rankings that close give outcomes in the order of (closing time, ranking time, id).
+- Where `late` allows it, an interaction that comes after the window corrects the outcome: its old
+  rewards and its new ones are both told, so that what was learned can be taken back.
 
 When a ranking is closed for good is for the caller to say, who knows of the other partitions: what
 the rules say of an event does not hang on it.
@@ -72,11 +74,18 @@ class Touch:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A ranking whose window has passed, and the reward of each slot."""
+    """A ranking whose window has passed, and the reward of each slot.
+
+    `number` is the outcome's in its partition; a correction says which outcome it corrects, and
+    the rewards that it replaces.
+    """
 
     user: str
     ranking: OpenRanking
     rewards: list[float]
+    number: int
+    corrects: int | None = None
+    replaced: list[float] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -86,7 +95,7 @@ class Batch:
     Parameters
     ----------
     closed : list of Closed
-        In the order in which they are learned from.
+        In the order of their numbers.
     touched : dict of str to Touch
         The users of whom something was taken in, in order of appearance.
     letters : list of DeadLetter
@@ -122,6 +131,7 @@ class Join:
         )
         self._counts = shard.state.counts
         self._batch = Batch()
+        self._corrected: dict[tuple[str, str], None] = {}
         for name, user in shard.users():
             self._schedule(name, user)
 
@@ -168,10 +178,14 @@ class Join:
         for name, user in self._shard.changed():
             self._schedule(name, user)
         now, batch = self._watermark.value, self._batch
+        passed: list[tuple[int, str, str]] = []
         for name in self._shard.due(until):
-            self._shut(name, until)
-        batch.closed.sort(key=lambda closed: (closed.ranking.time, closed.ranking.id))
-        self._counts.outcomes += len(batch.closed)
+            passed += self._shut(name, until)
+        for _, id_, name in sorted(passed):
+            self._close(name, id_)
+        for name, id_ in self._corrected:
+            self._correct(name, id_)
+        self._corrected.clear()
         self._watermark.floor = self._shard.state.floor = now  # whatever rules come next
         for name, user in self._shard.changed():
             self._forget(user, now)
@@ -188,6 +202,7 @@ class Join:
         self._counts.erased_rankings += len(known.open)
         self._counts.erased_interactions += len(known.waiting)
         self._counts.waiting -= len(known.waiting)
+        self._corrected = {one: None for one in self._corrected if one[0] != name}
         self._batch.touched.pop(name, None)
         self._batch.erased.append(name)
 
@@ -217,7 +232,7 @@ class Join:
             case OpenRanking():
                 self._show(event.user, user, fact, now)
             case Waiting():
-                self._attribute(user, fact, now)
+                self._attribute(event.user, user, fact, now)
             case UserEvent():
                 self._describe(user, fact, time)
         touch = self._batch.touched.setdefault(event.user, Touch(time))
@@ -289,14 +304,14 @@ class Join:
             try:
                 if waiting.time + self._rules.window <= now:
                     raise self._without_ranking(waiting)
-                self._credit(ranking, waiting)
+                self._credit(name, user, ranking, waiting, now)
             except RefusedError as error:
                 self._bury_waiting(error.kind, str(error), name, waiting)
 
-    def _attribute(self, user: UserState, waiting: Waiting, now: int) -> None:
-        ranking = user.open.get(waiting.ranking)
-        if ranking is not None and ranking.time + self._rules.window > now:
-            self._credit(ranking, waiting)
+    def _attribute(self, name: str, user: UserState, waiting: Waiting, now: int) -> None:
+        ranking = user.open.get(waiting.ranking) or user.closed.get(waiting.ranking)
+        if ranking is not None and self._forgotten(ranking) > now:
+            self._credit(name, user, ranking, waiting, now)
         elif self._knows(user, _mark(RankingEvent, waiting.ranking), now):
             raise self._after_window(waiting)
         elif waiting.time + self._rules.window <= now:
@@ -305,12 +320,18 @@ class Join:
             self._counts.waiting += 1
             user.waiting.append(waiting)
 
-    def _credit(self, ranking: OpenRanking, waiting: Waiting) -> None:
+    def _forgotten(self, ranking: OpenRanking) -> int:
+        """Return the time from which on nothing counts for a ranking any more."""
+        return ranking.time + self._rules.window + self._rules.late
+
+    def _credit(
+        self, name: str, user: UserState, ranking: OpenRanking, waiting: Waiting, now: int
+    ) -> None:
         if waiting.item not in ranking.items:
             raise RefusedError(
                 "not-in-ranking", f"item {waiting.item!r} is not in ranking {ranking.id!r}"
             )
-        if waiting.time >= ranking.time + waiting.window:
+        if waiting.time >= ranking.time + waiting.window + self._rules.late:
             raise self._after_window(waiting)
         if waiting.time <= ranking.time - self._rules.window:
             raise self._without_ranking(waiting)
@@ -322,7 +343,11 @@ class Join:
                     "as many as are counted",
                 )
             slot = ranking.items.index(waiting.item)
-            ranking.credits.append(Credit(waiting.time, waiting.id, slot, waiting.reward))
+            passed = now >= ranking.time + self._rules.window
+            late = passed or waiting.time >= ranking.time + waiting.window
+            ranking.credits.append(Credit(waiting.time, waiting.id, slot, waiting.reward, late))
+            if ranking.id in user.closed:
+                self._corrected[name, ranking.id] = None
         self._counts.interactions += 1
 
     def _after_window(self, waiting: Waiting) -> RefusedError:
@@ -341,24 +366,48 @@ class Join:
 
     # --- closing and forgetting
 
-    def _shut(self, name: str, until: int) -> None:
-        """Close a user's rankings whose window has passed, and bury what waited in vain."""
+    def _shut(self, name: str, until: int) -> list[tuple[int, str, str]]:
+        """Bury what waited in vain of a user's; return time, id and user of rankings to close."""
         user = self._shard.user(name)
         self._shard.keep(name)
         window = self._rules.window
-        for ranking in [r for r in user.open.values() if r.time + window <= until]:
-            del user.open[ranking.id]
-            self._batch.closed.append(Closed(name, ranking, self._rewards(ranking)))
         for waiting in [w for w in user.waiting if w.time + window <= until]:
             user.waiting.remove(waiting)
             self._counts.waiting -= 1
             self._bury_waiting("no-ranking", str(self._without_ranking(waiting)), name, waiting)
+        return [(r.time, r.id, name) for r in user.open.values() if r.time + window <= until]
 
-    def _rewards(self, ranking: OpenRanking) -> list[float]:
-        """Return the reward of every slot, as float32 holds it."""
+    def _close(self, name: str, id_: str) -> None:
+        """Give a ranking its outcome."""
+        user = self._shard.user(name)
+        ranking = user.open.pop(id_)
+        ranking.number = self._counts.numbered
+        ranking.rewards = self._rewards(ranking, late=False)
+        self._counts.outcomes += 1
+        self._batch.closed.append(Closed(name, ranking, ranking.rewards, ranking.number))
+        if self._rules.late:
+            user.closed[id_] = ranking
+            if any(credit.late for credit in ranking.credits):
+                self._corrected[name, id_] = None
+
+    def _correct(self, name: str, id_: str) -> None:
+        """Correct an outcome by what came late, if that changes its rewards."""
+        ranking = self._shard.user(name).closed[id_]
+        rewards, replaced = self._rewards(ranking, late=True), ranking.rewards
+        if rewards != replaced:
+            number = self._counts.numbered
+            self._counts.corrections += 1
+            ranking.rewards = rewards
+            self._batch.closed.append(
+                Closed(name, ranking, rewards, number, ranking.number, replaced)
+            )
+
+    def _rewards(self, ranking: OpenRanking, *, late: bool) -> list[float]:
+        """Return the reward of every slot, as float32 holds it, with or without what came late."""
         collected: list[list[float]] = [[] for _ in ranking.items]
         for credit in sorted(ranking.credits):
-            collected[credit.slot].append(credit.reward)
+            if late or not credit.late:
+                collected[credit.slot].append(credit.reward)
         return [
             float(
                 np.float32(
@@ -389,11 +438,13 @@ class Join:
         limit = now - self._rules.horizon
         user.remembered = {mark: time for mark, time in user.remembered.items() if time >= limit}
         user.issued = [issued for issued in user.issued if issued.expires > now]
+        user.closed = {id_: r for id_, r in user.closed.items() if self._forgotten(r) > now}
 
     def _schedule(self, name: str, user: UserState) -> None:
         """Have a user looked at when the next thing of theirs falls due."""
         times = [ranking.time + self._rules.window for ranking in user.open.values()]
         times += [waiting.time + self._rules.window for waiting in user.waiting]
+        times += [self._forgotten(ranking) for ranking in user.closed.values()]
         if user.remembered:
             times.append(max(user.remembered.values()) + self._rules.horizon + 1)
         if times:

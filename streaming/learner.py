@@ -1,8 +1,9 @@
-"""What the loop has learned: a policy and a click model, as one fold over outcomes.
+"""What a worker has learned: a policy and a click model, as folds over outcomes.
 
-`Learner.learn` is the only way in, live and when a worker is restored, and it takes outcomes in the
-order of their `seq` without a gap. So the models of two workers that have read the same outcomes
-are the same bits, and there is nothing that only a pickle could carry.
+`Learner.learn` is the only way in for the outcomes of the worker's own partitions, live and when it
+is restored, and it takes those of a partition in the order of their numbers without a gap. So there
+is nothing that only a pickle could carry. The click model is each worker's own: it has learned the
+partitions that the worker has worked, and judges itself on them.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import msgspec
 from river import drift, linear_model, metrics, utils
 
-from agents.api import RecloopError
-from streaming.records import outcomes_of, runs
+from streaming.knowledge import GapError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from agents.api import Policy
+    from streaming.knowledge import Knowledge
     from streaming.records import OutcomeRecord
 
 ROLLING = 5000
@@ -33,10 +34,6 @@ _KEPT = 10_000
 
 _RollingROCAUC: Any = metrics.RollingROCAUC
 _ADWIN: Any = drift.ADWIN
-
-
-class GapError(RecloopError):
-    """Outcomes that do not follow each other."""
 
 
 class ClickModel(Protocol):
@@ -95,34 +92,45 @@ class Learner:
 
     Parameters
     ----------
-    policy : Policy
-        Is changed. It must be as new.
+    knowledge : Knowledge
+        Of a new policy.
     click_model : callable
         Returns a new River classifier of whether a slot will be rewarded; it reads the context
         (`c0`, `c1`, ...), the item's features (`i0`, ...) and the `position`.
 
     Attributes
     ----------
-    learned : int
-        How many outcomes were learned from: the `seq` of the next one.
+    knowledge : Knowledge
+    numbers : dict of int to int
+        By partition, the number of the first outcome that was not judged here.
     drifts : deque of Drift
     curve : deque of Point
     """
 
     def __init__(
-        self, policy: Policy, click_model: Callable[[], ClickModel] = logistic_regression
+        self, knowledge: Knowledge, click_model: Callable[[], ClickModel] = logistic_regression
     ) -> None:
-        self.policy = policy
-        self.learned = 0
+        self.knowledge = knowledge
+        self.numbers: dict[int, int] = {}
+        self.judged = 0
         self.drifts: deque[Drift] = deque(maxlen=_KEPT)
         self.curve: deque[Point] = deque(maxlen=_KEPT)
-        self._policy_learned = 0
         self._clicks = click_model()
         self._log_loss: Any = utils.Rolling(metrics.LogLoss, window_size=ROLLING)
         self._auc: Any = _RollingROCAUC(window_size=ROLLING)
         self._detector: Any = _ADWIN()
         self._names: list[str] = []
         self._slots, self._clicked, self._total = 0, 0, 0.0
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that has learned."""
+        return self.knowledge.policy
+
+    @property
+    def learned(self) -> int:
+        """How many outcomes the policy has learned from: the `seq` of the next one."""
+        return self.knowledge.learned
 
     @property
     def log_loss(self) -> float:
@@ -140,35 +148,33 @@ class Learner:
         window = self._log_loss.window
         return sum(clicked for (clicked, _), _ in window) / len(window) if window else float("nan")
 
-    def skip_policy_to(self, seq: int) -> None:
-        """Take note that the policy has learned from all outcomes before this one already."""
-        self._policy_learned = seq
-
     def learn(self, records: Sequence[OutcomeRecord]) -> list[OutcomeRecord]:
         """Learn from outcomes, and return them with what the click model had expected.
 
         Parameters
         ----------
         records : sequence of OutcomeRecord
-            The outcomes that follow those learned from, in order.
+            The outcomes that follow those learned from, in the order of `seq`. Corrections teach
+            the policy, if it can be corrected, and not the click model.
 
         Raises
         ------
         GapError
-            If they do not follow; nothing was learned.
+            If a partition's do not follow; nothing was learned.
         """
-        for place, record in enumerate(records, start=self.learned):
-            if record.seq != place:
-                what = "is missing" if record.seq > place else "comes twice"
+        numbers = dict(self.numbers)
+        for record in records:
+            due = numbers.get(record.partition, 0)
+            if record.number != due:
+                what = "is missing" if record.number > due else "comes twice"
                 raise GapError(
-                    f"outcome {min(place, record.seq)} {what}: the model is the fold of all "
-                    "outcomes and cannot be had without it"
+                    f"outcome {min(due, record.number)} {what} in partition {record.partition}: "
+                    "the model is the fold of all outcomes and cannot be had without it"
                 )
-        for run in runs([r for r in records if r.seq >= self._policy_learned]):
-            self.policy.update(outcomes_of(run))
-        judged = [self._judge(record) for record in records]
-        self.learned += len(records)
-        return judged
+            numbers[record.partition] = due + 1
+        self.knowledge.learn(records)
+        self.numbers = numbers
+        return [record if record.replaced else self._judge(record) for record in records]
 
     def _judge(self, record: OutcomeRecord) -> OutcomeRecord:
         """Predict each slot, then learn from those seen."""
@@ -186,7 +192,8 @@ class Learner:
                 self._clicks.learn_one(x, clicked)
         if rewards:
             self._watch(record, rewards)
-        if (record.seq + 1) % POINT_EVERY == 0:
+        self.judged += 1
+        if self.judged % POINT_EVERY == 0:
             self._draw(record)
         return msgspec.structs.replace(record, predictions=chances)
 
@@ -210,5 +217,5 @@ class Learner:
     def _draw(self, record: OutcomeRecord) -> None:
         """Add a point to the live curve."""
         reward = self._total / self._slots if self._slots else 0.0
-        self.curve.append(Point(record.seq + 1, record.closed, self._slots, self._clicked, reward))
+        self.curve.append(Point(self.judged, record.closed, self._slots, self._clicked, reward))
         self._slots, self._clicked, self._total = 0, 0, 0.0

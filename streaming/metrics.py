@@ -55,7 +55,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         Dead letters by kind.
     items : int
         Records of `items` that were refused; these are dead letters too.
-    outcomes, decisions : int
+    outcomes, corrections, decisions : int
         Records published.
     log_loss, auc : float or None
         Of the click model, over the latest slots, predicted before learning.
@@ -80,6 +80,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     dead: dict[str, int]
     items: int
     outcomes: int
+    corrections: int
     decisions: int
     log_loss: float | None
     auc: float | None
@@ -108,6 +109,7 @@ def report(counts: Iterable[Counts], learner: Learner, stopwatch: Stopwatch) -> 
         dead=dict(sorted(dead.items())),
         items=sum(part.items for part in parts),
         outcomes=sum(part.outcomes for part in parts),
+        corrections=sum(part.corrections for part in parts),
         decisions=sum(part.decisions for part in parts),
         log_loss=_finite(learner.log_loss),
         auc=_finite(learner.auc),

@@ -93,8 +93,12 @@ class OutcomeRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     Parameters
     ----------
+    partition, number : int
+        Its address: the partition of the user, and its number there, without gaps. Corrections are
+        numbered with the outcomes.
     seq : int
-        How many outcomes were learned from before this one: contiguous over all partitions.
+        How many outcomes its writer had learned from before this one. Without gaps over all
+        partitions as long as one worker has them all; with `partition` it is the order to fold in.
     ranking, user : str
     session : str or None
     request : str
@@ -117,8 +121,16 @@ class OutcomeRecord(msgspec.Struct, frozen=True, kw_only=True):
         `Catalogue.fingerprint` of what could have been shown; None where it is not known.
     predictions : list of K floats
         What the click model expected of every slot before it learned from this outcome.
+    corrects : int or None
+        The number, in this partition, of the outcome that this one takes the place of, if it is a
+        correction: interactions came late.
+    replaced : list of K floats
+        The rewards that this correction takes back: those of the outcome, or of the correction
+        before this one.
     """
 
+    partition: int
+    number: int
     seq: int
     ranking: str
     user: str
@@ -137,6 +149,8 @@ class OutcomeRecord(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     candidates: str | None
     predictions: list[float] = []
+    corrects: int | None = None
+    replaced: list[float] = []
     schema: int = SCHEMA
 
 

@@ -7,20 +7,20 @@ the changelog, the models are the fold of `outcomes`, the policy from its latest
 from __future__ import annotations
 
 import time
+from collections import deque
 from contextlib import closing
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
 from agents.api import RecloopError
-from streaming import snapshot
-from streaming.learner import GapError
+from streaming.knowledge import GapError
 from streaming.records import decode_outcome
 from streaming.state import Shard
 from streaming.transport.api import TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
-    from streaming.learner import Learner
     from streaming.records import OutcomeRecord
     from streaming.topics import Topics
     from streaming.transport.api import Consumer, Record, Transport
@@ -58,82 +58,70 @@ def read_topic(transport: Transport, topic: str) -> Iterator[list[Record]]:
         yield from read_to_end(consumer)
 
 
-def restore_shards(
-    transport: Transport, topics: Topics, partitions: int, features: str
-) -> list[Shard]:
-    """Return the state of every partition, as it was last committed.
+def shard_from(
+    changelog: dict[bytes, bytes], topics: Topics, partition: int, features: str
+) -> Shard:
+    """Return the state of a partition, as it was last committed.
 
     Raises
     ------
     RestoreError
         If it was made under another declaration of features.
     """
-    changelogs: list[dict[bytes, bytes]] = [{} for _ in range(partitions)]
-    for records in read_topic(transport, topics.state):
-        for record in records:
-            if record.key is not None and record.value is not None:
-                changelogs[record.partition][record.key] = record.value
-            elif record.key is not None:
-                changelogs[record.partition].pop(record.key, None)
-    shards = []
-    for partition, changelog in enumerate(changelogs):
-        shard = Shard(partition, features)
-        shard.restore(changelog)
-        if shard.state.features != features:
-            raise RestoreError(
-                f"the loop under {topics.prefix!r} was begun with {shard.state.features}, and this "
-                f"worker has {features}: start it with the same, or take another prefix"
-            )
-        shards.append(shard)
-    return shards
+    shard = Shard(partition, features)
+    shard.restore(changelog)
+    if shard.state.features != features:
+        raise RestoreError(
+            f"the loop under {topics.prefix!r} was begun with {shard.state.features}, and this "
+            f"worker has {features}: start it with the same, or take another prefix"
+        )
+    return shard
 
 
-def restore_learner(transport: Transport, topics: Topics, learner: Learner, origin: str) -> None:
-    """Let a new learner learn all that was learned.
+def outcomes_in_order(
+    transport: Transport, topics: Topics, partitions: Collection[int] | None = None
+) -> Iterator[list[OutcomeRecord]]:
+    """Return all outcomes of some partitions in the order to fold them in; see `outcomes_read`."""
+    with closing(transport.consumer([topics.outcomes], partitions=partitions)) as consumer:
+        yield from outcomes_read(consumer)
 
-    The policy begins with its latest snapshot, if that is its own; the click model and what is
-    measured learn every outcome.
+
+def outcomes_read(consumer: Consumer) -> Iterator[list[OutcomeRecord]]:
+    """Return the outcomes that a consumer has before it, in the order to fold them in, in batches.
+
+    That is the order of (`seq`, partition, number); a partition's come in the order of its numbers.
+    As few are held back as the order allows.
 
     Raises
     ------
     GapError
-        If an outcome is missing or comes twice.
+        If one comes twice.
     """
-    latest = None
-    for records in read_topic(transport, topics.model):
-        latest = records[-1].value
-    if latest is not None:
-        learner.skip_policy_to(snapshot.load(latest, learner.policy, origin))
-    for outcomes in outcomes_in_order(transport, topics):
-        learner.learn(outcomes)
-
-
-def outcomes_in_order(transport: Transport, topics: Topics) -> Iterator[list[OutcomeRecord]]:
-    """Return all outcomes in the order of `seq`, in batches, without holding them all.
-
-    Raises
-    ------
-    GapError
-        If one comes twice. If one is missing, those after it come last.
-    """
-    waiting: dict[int, OutcomeRecord] = {}
-    following = 0
-    for records in read_topic(transport, topics.outcomes):
+    ends = consumer.end_offsets()
+    waiting: dict[int, deque[OutcomeRecord]] = {where.partition: deque() for where in ends}
+    due = dict.fromkeys(waiting, 0)
+    for records in read_to_end(consumer):
         for record in records:
             outcome = decode_outcome(record.value or b"")
-            if outcome.seq < following or outcome.seq in waiting:
-                raise GapError(f"outcome {outcome.seq} comes twice in {topics.outcomes!r}")
-            waiting[outcome.seq] = outcome
-        found = _following(waiting, following)
-        following += len(found)
-        yield found
-    yield [waiting[seq] for seq in sorted(waiting)]
+            if outcome.number < due[record.partition]:
+                raise GapError(f"outcome {outcome.number} comes twice in {record.topic!r}")
+            due[record.partition] = outcome.number + 1
+            waiting[record.partition].append(outcome)
+        positions = consumer.positions()
+        coming = {where.partition for where, end in ends.items() if positions[where] < end}
+        yield _ripe(waiting, coming)
+    yield _ripe(waiting, set())
 
 
-def _following(waiting: dict[int, OutcomeRecord], seq: int) -> list[OutcomeRecord]:
-    """Take out the records that follow each other from a `seq` on."""
+def _ripe(waiting: dict[int, deque[OutcomeRecord]], coming: set[int]) -> list[OutcomeRecord]:
+    """Take out, in order, what nothing that is still coming can come before."""
+    heads = [(queue[0].seq, partition) for partition, queue in waiting.items() if queue]
+    heapify(heads)
     found = []
-    while (record := waiting.pop(seq, None)) is not None:
-        found.append(record)
-        seq += 1
+    while heads and all(waiting[partition] for partition in coming):
+        _, partition = heappop(heads)
+        queue = waiting[partition]
+        found.append(queue.popleft())
+        if queue:
+            heappush(heads, (queue[0].seq, partition))
     return found

@@ -40,6 +40,9 @@ class Rules:
         How far behind the newest time that is believed an event may come and still be in time.
     horizon : int
         How long events are remembered, so that a second delivery is known as one.
+    late : int
+        For how long after its window has passed a ranking still takes interactions: they correct
+        the outcome that was published. 0 refuses them.
     quorum : int
         How many events must claim a time before it is believed.
     idle : int
@@ -65,6 +68,7 @@ class Rules:
     windows: Mapping[str, int] = field(default_factory=dict)
     lateness: int = MINUTE
     horizon: int = 120 * MINUTE
+    late: int = 0
     quorum: int = 3
     idle: int = 5 * MINUTE
     max_ahead: int = DAY
@@ -73,10 +77,11 @@ class Rules:
     default_reward: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.window < 1 or self.quorum < 1 or min(self.lateness, self.max_ahead, self.idle) < 0:
+        if self.window < 1 or self.quorum < 1 or self._least < 0:
             raise RuleError(
-                "window and quorum must be at least 1, lateness, max_ahead, idle at least 0, not "
-                f"{self.window}, {self.quorum}, {self.lateness}, {self.max_ahead} and {self.idle}"
+                "window and quorum must be at least 1, lateness, max_ahead, idle and late at least "
+                f"0, not {self.window}, {self.quorum}, {self.lateness}, {self.max_ahead}, "
+                f"{self.idle} and {self.late}"
             )
         for kind, window in self.windows.items():
             if not 1 <= window <= self.window:
@@ -84,10 +89,10 @@ class Rules:
                     f"the window of {kind!r} must be between 1 and {self.window} ms, for which "
                     f"rankings are open, not {window}"
                 )
-        if self.horizon < self.window:
+        if self.horizon < self.window + self.late:
             raise RuleError(
-                f"events must be remembered for the attribution window of {self.window} ms at "
-                f"least, but the horizon is {self.horizon} ms"
+                f"events must be remembered as long as they may count, {self.window} ms and "
+                f"{self.late} ms late, but the horizon is {self.horizon} ms"
             )
         if self.aggregation not in _AGGREGATIONS:
             raise RuleError(
@@ -95,6 +100,10 @@ class Rules:
             )
         if not all(map(math.isfinite, [*self.rewards.values(), self.default_reward])):
             raise RuleError("rewards must be finite numbers")
+
+    @property
+    def _least(self) -> int:
+        return min(self.lateness, self.max_ahead, self.idle, self.late)
 
     def window_of(self, kind: str) -> int:
         """Return how long after a ranking an interaction of a type may come."""

@@ -27,50 +27,42 @@ class Snapshot(msgspec.Struct):
     ----------
     origin : str
         Which policy; see `origin_of`.
-    learned : int
-        How many outcomes it had learned from.
-    numbers : bytes
+    counts : dict of int to int
+        By partition, how many outcomes it had learned from.
+    numbers : dict of int to int
+        By partition, the number of the first outcome that it had not learned from.
+    arrays : bytes
         The state's arrays of numbers, as safetensors.
     text : dict of str to tuple
         The state's arrays of text: their shape and their values.
     """
 
     origin: str
-    learned: int
-    numbers: bytes
+    counts: dict[int, int]
+    numbers: dict[int, int]
+    arrays: bytes
     text: dict[str, tuple[list[int], list[str]]]
 
 
 _decoder: msgspec.msgpack.Decoder[Snapshot] = msgspec.msgpack.Decoder(Snapshot)
 
 
-def take(policy: Policy, origin: str, learned: int) -> bytes:
-    """Return a snapshot of a policy as a message."""
-    numbers, text = _sorted_out(policy.state_dict())
-    return msgspec.msgpack.encode(Snapshot(origin, learned, numbers, text))
+def take(state: State, origin: str, counts: dict[int, int], numbers: dict[int, int]) -> bytes:
+    """Return what a policy has learned as a message."""
+    return msgspec.msgpack.encode(Snapshot(origin, counts, numbers, *_sorted_out(state)))
 
 
-def load(message: bytes, policy: Policy, origin: str) -> int:
-    """Let a policy take a snapshot over, if it is the same policy's.
+def read_snapshot(message: bytes) -> Snapshot:
+    """Return the snapshot that a message holds, or raise `RecordError`."""
+    return read(_decoder, message, "a snapshot")
 
-    Returns
-    -------
-    int
-        How many outcomes it has learned from now; 0 if the snapshot is another policy's.
 
-    Raises
-    ------
-    RecordError
-        If the message is no snapshot.
-    """
-    snapshot = read(_decoder, message, "a snapshot")
-    if snapshot.origin != origin:
-        return 0
-    state: State = dict(read_arrays(snapshot.numbers))
+def state_in(snapshot: Snapshot) -> State:
+    """Return the state that a snapshot holds."""
+    state: State = dict(read_arrays(snapshot.arrays))
     for name, (shape, values) in snapshot.text.items():
         state[name] = np.array(values, dtype=np.str_).reshape(shape)
-    policy.load_state_dict(state)
-    return snapshot.learned
+    return state
 
 
 def origin_of(policy: Policy) -> str:

@@ -46,10 +46,14 @@ class Credit(msgspec.Struct, array_like=True, order=True, gc=False):
     id: str
     slot: int
     reward: float
+    late: bool = False  # too late for the outcome, in time for a correction of it
 
 
 class OpenRanking(msgspec.Struct, array_like=True, gc=False):
-    """A slate that was shown and whose attribution window is open."""
+    """A slate that was shown, and what came of it so far.
+
+    When its attribution window has passed it has an outcome, with a number and these rewards.
+    """
 
     id: str
     time: int
@@ -65,6 +69,8 @@ class OpenRanking(msgspec.Struct, array_like=True, gc=False):
     version: int
     candidates: str | None
     credits: list[Credit] = []
+    number: int = -1
+    rewards: list[float] = []
 
     @property
     def size(self) -> int:
@@ -114,6 +120,8 @@ class UserState(msgspec.Struct, array_like=True, gc=False):
         Interactions without their ranking.
     remembered : dict of int to int
         The time of every recent event, by the hash of its id: what makes a duplicate known.
+    closed : dict of str to OpenRanking
+        By ranking id: those whose window has passed and whose outcomes may still be corrected.
     """
 
     fields: list[Field] = []
@@ -124,6 +132,7 @@ class UserState(msgspec.Struct, array_like=True, gc=False):
     open: dict[str, OpenRanking] = {}
     waiting: list[Waiting] = []
     remembered: dict[int, int] = {}
+    closed: dict[str, OpenRanking] = {}
 
     @property
     def current(self) -> Issued | None:
@@ -156,6 +165,7 @@ class Counts(msgspec.Struct):
     erasures: int = 0
     erased_rankings: int = 0
     erased_interactions: int = 0
+    corrections: int = 0
 
     @property
     def open(self) -> int:
@@ -165,6 +175,11 @@ class Counts(msgspec.Struct):
     def bury(self, kind: str) -> None:
         """Count a dead letter."""
         self.dead[kind] = self.dead.get(kind, 0) + 1
+
+    @property
+    def numbered(self) -> int:
+        """How many records of `outcomes` there are: the number of the next one."""
+        return self.outcomes + self.corrections
 
     @property
     def events(self) -> int:

@@ -5,11 +5,11 @@ One batch, in this order; what is written is one transaction with the offsets of
 1.  poll     read some records of `feedback`, then what `items` holds by now.
 2.  decode   what cannot be read becomes a dead letter, with bytes, reason and origin.
 3.  join     duplicates are counted and dropped; rankings meet their interactions; those whose
-             window has passed close, and make outcomes.
+             window has passed close, and make outcomes; what comes late makes corrections.
 4.  learn    the policy and the click model learn from the outcomes, in order of their `seq`.
 5.  decide   for each user something was taken in of, once: what they are to be shown next.
 6.  begin    the transaction.
-7.  publish  outcomes, recommendations, decisions, dead letters, now and then a snapshot.
+7.  publish  outcomes, recommendations, decisions, dead letters, now and then what was learned.
 8.  state    what changed of users and partitions, to the changelog.
 9.  commit   the transaction, with the offsets of the records polled.
 10. promote  only now is the changed state the live state.
@@ -18,23 +18,28 @@ A crash anywhere leaves the topics as they were after some commit, and the next 
 there. If a commit fails and may be tried again, memory is worth nothing either: the transaction is
 aborted, everything is restored from the topics by the code that start-up runs, and the batch is
 read again. A worker whose identity was taken over stops at once.
+
+Several workers share the partitions of `feedback` as members of one group; `holdings` and `claims`
+say how a partition moves, `exchange` and `knowledge` how they share what they learn.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING, Protocol, TypeVar
+from uuid import uuid4
 
-from streaming import snapshot
-from streaming.events import BadEventError, ItemEvent, decode, erasure_of
+from streaming.claims import Claims
+from streaming.exchange import Exchange
+from streaming.holdings import Holdings
+from streaming.intake import event_in
 from streaming.issue import issue, outcome_of, recommendation_of
-from streaming.join import Join
+from streaming.knowledge import knowledge_of
 from streaming.learner import Learner, logistic_regression
 from streaming.metrics import Report, Stopwatch, report
 from streaming.records import encode, letter_of
-from streaming.restore import RestoreError, restore_learner, restore_shards
 from streaming.shelf import Shelf
-from streaming.transport.api import AbortableError, TopicPartition, TransportError
-from streaming.transport.partitioner import partition_of
+from streaming.transport.api import AbortableError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,10 +67,14 @@ STEPS = (
 )
 """The steps of a batch, in order."""
 
-_LARGEST_SNAPSHOT = 48 * 1024 * 1024
-_WHOLE_MODEL = b"*"  # the key of snapshots: all partitions
+Client = TypeVar("Client", bound="_Closing")
+
 _MOST_FAILURES = 10
 _PATIENT_POLL = 0.2
+
+
+class _Closing(Protocol):
+    def close(self) -> None: ...
 
 
 def _go_on(_step: str) -> None:
@@ -113,9 +122,11 @@ class Worker:
         self._click_model, self._reached = click_model, reached
         self._topics = config.topics
         self.stopwatch = Stopwatch()
-        self._failures = 0
+        self._failures, self._clients = 0, ExitStack()
         transport.ensure_topics(self._topics.specs(config.partitions))
-        self._restore()
+        while not self._opened():
+            pass
+        self._failures = 0
 
     # --- what a worker does
 
@@ -140,76 +151,121 @@ class Worker:
         TransportError
             If batch after batch cannot be committed.
         """
+        if self._failures and not self._opened():
+            return 0
         try:
             worked = self._batch(timeout)
         except AbortableError as error:
-            self._failures += 1
-            self.stopwatch.aborted += 1
-            if self._failures == _MOST_FAILURES:
-                raise TransportError(
-                    f"{_MOST_FAILURES} batches in a row could not be committed; the last: {error}"
-                ) from error
-            self._close_clients()
-            self._restore()
+            self._give_up(error)
             return 0
         self._failures = 0
         return worked
 
     def report(self) -> Report:
-        """Return the loop in figures."""
-        return report((shard.state.counts for shard in self._shards), self.learner, self.stopwatch)
+        """Return the figures of the partitions that this worker has."""
+        counts = (held.shard.state.counts for held in self._held)
+        return report(counts, self.learner, self.stopwatch)
+
+    @property
+    def partitions(self) -> list[int]:
+        """The partitions that this worker has."""
+        return [held.shard.partition for held in self._held]
 
     def close(self) -> None:
-        """Let go of the log. Nothing is lost: what was not committed will be read again."""
-        self._close_clients()
+        """Let go of the partitions and of the log; what was not committed will be read again."""
+        try:
+            if not self._failures:
+                self._held.let_go(self.partitions)
+        except TransportError:
+            pass  # whoever comes next will not wait for this worker long
+        finally:
+            self._clients.close()
 
     # --- from the topics
 
-    def _restore(self) -> None:
+    def _opened(self) -> bool:
+        """Begin from the topics, and return whether it could be done."""
+        try:
+            self._open()
+        except AbortableError as error:
+            self._give_up(error)
+            return False
+        return True
+
+    def _give_up(self, error: AbortableError) -> None:
+        """Let go of everything, to begin from the topics again; but not for ever."""
+        self._failures += 1
+        self.stopwatch.aborted += 1
+        self._clients.close()
+        if self._failures == _MOST_FAILURES:
+            raise TransportError(
+                f"{_MOST_FAILURES} batches in a row could not be committed; the last: {error}"
+            ) from error
+
+    def _open(self) -> None:
         config, topics, transport = self._config, self._topics, self._transport
+        group = f"{config.prefix}{config.group}"
+        me = f"{group}-{config.worker or uuid4()}"
         # The producer comes first: it ends what an earlier worker left open, so that the topics
         # can be read to their end.
-        self._producer: Producer = transport.producer(
-            transactional_id=f"{config.prefix}{config.group}"
-        )
-        self._shelf = Shelf(
-            transport.consumer([topics.items]),
-            items=config.items,
-            users=config.users,
-            slate_size=config.slate_size,
-        )
-        self._shards = restore_shards(transport, topics, config.partitions, config.features)
-        policy = self._make_policy()
-        self._origin = snapshot.origin_of(policy)
-        self.learner = Learner(policy, self._click_model)
-        restore_learner(transport, topics, self.learner, self._origin)
-        known = sum(shard.state.counts.outcomes for shard in self._shards)
-        if known != self.learner.learned:
-            raise RestoreError(
-                f"{topics.outcomes!r} has {self.learner.learned} outcomes, but {known} were "
-                "published: the model is their fold and cannot be had without all of them"
+        self._producer: Producer = self._kept(transport.producer(transactional_id=me))
+        self._shelf = self._kept(
+            Shelf(
+                transport.consumer([topics.items]),
+                items=config.items,
+                users=config.users,
+                slate_size=config.slate_size,
             )
-        self._joins = [
-            Join(topics.feedback, shard, config.rules, config.limits) for shard in self._shards
-        ]
-        self._consumer: Consumer = transport.consumer(
-            [topics.feedback], group=f"{config.prefix}{config.group}"
+        )
+        knowledge = knowledge_of(self._make_policy)
+        self.learner = Learner(knowledge, self._click_model)
+        self._exchange = self._kept(
+            Exchange(
+                transport,
+                topics,
+                config.partitions,
+                knowledge,
+                every=config.snapshot_every,
+                step=config.rules.idle // 2,
+            )
+        )
+        self._consumer: Consumer = self._kept(
+            transport.consumer([topics.feedback], group=group, member=config.worker)
+        )
+        claims = self._kept(
+            Claims(transport, topics, self._producer, self._consumer, me, config.patience)
+        )
+        self._held = Holdings(
+            transport,
+            config,
+            self._producer,
+            self._consumer,
+            claims,
+            self.learner,
+            self._exchange,
         )
 
-    def _close_clients(self) -> None:
-        for client in (self._producer, self._consumer, self._shelf):
-            client.close()
+    def _kept(self, client: Client) -> Client:
+        """Have a client closed with the others, the latest first."""
+        return self._clients.enter_context(closing(client))
 
     # --- one batch
 
     def _batch(self, timeout: float) -> int:
         """Work one batch, in the order that the module describes."""
-        watch = self.stopwatch
+        watch, held = self.stopwatch, self._held
         with watch.over("poll"):
             records = self._consumer.poll(self._config.batch_size, timeout)
+            if not held.current and held.move():
+                return 0
+            records = held.unworked(records)
             self._shelf.look(to_the_end=bool(records))
+            self._exchange.listen()
         self._reached("poll")
-        if not records and not self._shelf.refused:
+        if not held:
+            self._shelf.refused.clear()
+            return 0
+        if not (records or self._shelf.refused or self._something_to_say):
             return 0
         with watch.over("decode"):
             events = self._decode(records)
@@ -217,9 +273,9 @@ class Worker:
         self._reached("decode")
         with watch.over("join"):
             for event, record in events:
-                self._joins[record.partition].take(event, record, self._shelf.slates)
+                held[record.partition].join.take(event, record, self._shelf.slates)
             until = self._settled_until()
-            batches = [join.settle(until) for join in self._joins]
+            batches = {one.shard.partition: one.join.settle(until) for one in held}
         self._reached("join")
         with watch.over("learn"):
             outcomes = self._learn(batches)
@@ -230,82 +286,74 @@ class Worker:
         with watch.over("publish"):
             self._producer.begin()
             self._reached("begin")
-            letters += [letter for batch in batches for letter in batch.letters]
+            letters += [letter for batch in batches.values() for letter in batch.letters]
             self._erase(batches)
             self._publish(outcomes, recommendations, letters)
             self._reached("publish")
             changes = self._changelog()
         self._reached("state")
         with watch.over("commit"):
-            self._producer.commit(self._consumer.positions(), self._consumer)
+            worked = {record.partition: record.offset + 1 for record in records}
+            offsets = {held.address(partition): offset for partition, offset in worked.items()}
+            self._producer.commit(offsets, self._consumer)
         self._reached("commit")
-        for shard in self._shards:
-            shard.promote(changes[shard.partition])
+        for one in held:
+            one.shard.promote(changes[one.shard.partition])
+            one.position = worked.get(one.shard.partition, one.position)
         watch.batches += 1
         self._reached("promote")
         return len(records)
 
+    @property
+    def _something_to_say(self) -> bool:
+        """Whether others wait for news, or something is to be closed of which others told."""
+        idle = self._exchange.newest - self._config.rules.idle
+        silent = any(not one.join.empty and one.join.watermark < idle for one in self._held)
+        return silent or self._exchange.due(self._times())
+
+    def _times(self) -> dict[int, int]:
+        return {one.shard.partition: one.join.watermark for one in self._held}
+
     def _decode(self, records: list[Record]) -> list[tuple[Feedback | Erasure, Record]]:
+        largest, partitions = self._config.limits.event_bytes, self._config.partitions
         events = []
         for record in records:
-            join = self._joins[record.partition]
-            size = len(record.value or b"")
-            if size > self._config.limits.event_bytes:
-                join.bury(
-                    "too-large",
-                    f"{size} bytes are too large for an event: "
-                    f"{self._config.limits.event_bytes} are allowed",
-                    record,
-                )
-                continue
-            try:
-                events.append((self._event(record), record))
-            except BadEventError as error:
-                join.bury("contract", str(error), record)
+            event = event_in(record, self._held[record.partition].join, largest, partitions)
+            if event is not None:
+                events.append((event, record))
         return events
 
-    def _event(self, record: Record) -> Feedback | Erasure:
-        """Return the event that a record of `feedback` holds, if it lies where it belongs."""
-        event = erasure_of(record.key) if record.value is None else decode(record.value)
-        if isinstance(event, ItemEvent):
-            raise BadEventError("item events belong on the topic `items`")
-        user = event.user.encode()
-        if record.key != user:
-            raise BadEventError(f"feedback of user {event.user!r} must have the user as its key")
-        home = partition_of(user, self._config.partitions)
-        if record.partition != home:
-            raise BadEventError(
-                f"feedback of user {event.user!r} belongs in partition {home}, not "
-                f"{record.partition}: let Kafka's own partitioner (murmur2) choose"
-            )
-        return event
-
     def _settled_until(self) -> int:
-        """Return the time by which nothing more is expected in any partition.
+        """Return the time by which nothing more is expected in any partition in hand.
 
-        Rankings close by this time in all partitions alike, so the order of outcomes is that of
-        event time, however the partitions are read. Only partitions of which everything is read are
-        not waited for: where nothing is open, and where nothing has come for long, which are idle.
+        Rankings close by this time in all of them alike, so the order of outcomes is that of event
+        time, however the partitions are read. Only partitions of which everything is read are not
+        waited for: where nothing is open, and where nothing has come for long, which are idle.
         """
-        newest = max(join.watermark for join in self._joins)
-        idle = newest - self._config.rules.idle
-        behind = [join for join in self._joins if join.watermark < newest]
+        joins = {one.shard.partition: one.join for one in self._held}
+        newest = max(join.watermark for join in joins.values())
+        idle = max(newest, self._exchange.newest) - self._config.rules.idle
+        behind = [j for j in joins.values() if j.watermark < max(newest, idle)]
         if not any(join.empty or join.watermark < idle for join in behind):
-            return min(join.watermark for join in self._joins)
+            return min(join.watermark for join in joins.values())
         ends, positions = self._consumer.end_offsets(), self._consumer.positions()
-        waited_for = [newest]
-        for shard, join in zip(self._shards, self._joins, strict=True):
-            where = TopicPartition(self._topics.feedback, shard.partition)
-            if positions[where] >= ends[where]:
+        waited_for = []
+        for partition, join in joins.items():
+            where = self._held.address(partition)
+            read = positions.get(where, 0) >= ends.get(where, 1)
+            if read:
                 join.advance(idle)
-            if positions[where] < ends[where] or not join.empty:
+            if not (read and join.empty):
                 waited_for.append(join.watermark)
-        return min(waited_for)
+        return min([*waited_for, max(join.watermark for join in joins.values())])
 
     def _refused_items(self) -> list[DeadLetter]:
         """Return the dead letters of `items` that no earlier worker has sent."""
-        state = self._shards[0].state
-        letters = []
+        letters: list[DeadLetter] = []
+        if 0 not in self._held:
+            self._shelf.refused.clear()
+            return letters
+        state = self._held[0].shard.state
         for record, reason in self._shelf.refused:
             if record.offset >= state.items:
                 state.items = record.offset + 1
@@ -314,29 +362,37 @@ class Worker:
         self._shelf.refused.clear()
         return letters
 
-    def _learn(self, batches: list[Batch]) -> list[tuple[int, OutcomeRecord]]:
-        """Learn from what has closed, and return the outcomes with their partitions."""
+    def _learn(self, batches: dict[int, Batch]) -> list[OutcomeRecord]:
+        """Learn from what has closed, and return the outcomes."""
         closed = [
-            (shard.partition, closed)
-            for shard, batch in zip(self._shards, batches, strict=True)
-            for closed in batch.closed
+            (one.ranking.time, one.ranking.id, partition, one)
+            for partition, batch in batches.items()
+            for one in batch.closed
+            if one.corrects is None
         ]
-        closed.sort(key=lambda one: (one[1].ranking.time, one[1].ranking.id))
-        window = self._config.rules.window
+        closed.sort(key=lambda one: one[:2])
+        window, seq = self._config.rules.window, self.learner.learned
         outcomes = [
-            outcome_of(ranking, seq, window)
-            for seq, (_, ranking) in enumerate(closed, start=self.learner.learned)
+            outcome_of(one, partition, seq + place, window)
+            for place, (_, _, partition, one) in enumerate(closed)
         ]
-        learned = self.learner.learn(outcomes)
-        return [(partition, record) for (partition, _), record in zip(closed, learned, strict=True)]
+        corrections = [
+            outcome_of(one, partition, seq + len(outcomes), window)
+            for partition, batch in batches.items()
+            for one in batch.closed
+            if one.corrects is not None
+        ]
+        learned = self.learner.learn([*outcomes, *corrections])
+        self.learner.knowledge.settle()
+        return learned
 
-    def _decide(self, batches: list[Batch]) -> list[tuple[int, Recommendation]]:
+    def _decide(self, batches: dict[int, Batch]) -> list[tuple[int, Recommendation]]:
         """Decide anew for everyone touched, and return what is new with its partition."""
         slates = self._shelf.slates
         touched = [
-            (shard, name, shard.user(name), touch)
-            for shard, batch in zip(self._shards, batches, strict=True)
-            for name, touch in batch.touched.items()
+            (one.shard, name, one.shard.user(name), touch)
+            for one in self._held
+            for name, touch in batches[one.shard.partition].touched.items()
         ]
         if not touched or not len(slates):
             return []
@@ -356,39 +412,35 @@ class Worker:
                 )
         return recommendations
 
-    def _erase(self, batches: list[Batch]) -> None:
+    def _erase(self, batches: dict[int, Batch]) -> None:
         """Take back what erased users were recommended."""
-        for shard, batch in zip(self._shards, batches, strict=True):
+        topic = self._topics.recommendations
+        for partition, batch in batches.items():
             for name in batch.erased:
-                self._producer.send(
-                    self._topics.recommendations, None, key=name.encode(), partition=shard.partition
-                )
+                self._producer.send(topic, None, key=name.encode(), partition=partition)
 
     def _publish(
         self,
-        outcomes: list[tuple[int, OutcomeRecord]],
+        outcomes: list[OutcomeRecord],
         recommendations: list[tuple[int, Recommendation]],
         letters: list[DeadLetter],
     ) -> None:
         topics, send = self._topics, self._producer.send
-        for partition, outcome in outcomes:
-            send(topics.outcomes, encode(outcome), key=outcome.user.encode(), partition=partition)
+        for outcome in outcomes:
+            value, key = encode(outcome), outcome.user.encode()
+            send(topics.outcomes, value, key=key, partition=outcome.partition)
         for partition, recommendation in recommendations:
             value, key = encode(recommendation), recommendation.user.encode()
             send(topics.recommendations, value, key=key, partition=partition)
             send(topics.decisions, value, key=key, partition=partition)
         for letter in letters:
             send(topics.dead_letters, encode(letter), key=letter.key)
-        learned, every = self.learner.learned, self._config.snapshot_every
-        if learned // every > (learned - len(outcomes)) // every:
-            message = snapshot.take(self.learner.policy, self._origin, learned)
-            if len(message) <= _LARGEST_SNAPSHOT:
-                send(topics.model, message, key=_WHOLE_MODEL)
+        self._exchange.tell(send, self._times())
 
-    def _changelog(self) -> list[dict[bytes, bytes | None]]:
+    def _changelog(self) -> dict[int, dict[bytes, bytes | None]]:
         """Publish what changed of the state, and return it by partition."""
-        changes = [shard.changes() for shard in self._shards]
-        for partition, changed in enumerate(changes):
+        changes = {one.shard.partition: one.shard.changes() for one in self._held}
+        for partition, changed in changes.items():
             for key, value in changed.items():
                 self._producer.send(self._topics.state, value, key=key, partition=partition)
         return changes

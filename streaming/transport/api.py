@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from agents.api import RecloopError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 
 class TransportError(RecloopError):
@@ -107,7 +107,19 @@ def no_topic(name: str) -> TransportError:
 
 
 class Consumer(Protocol):
-    """Reads committed records of some topics, all their partitions, in order within a partition."""
+    """Reads committed records of the partitions assigned to it, in order within a partition."""
+
+    def assigned(self) -> set[TopicPartition]:
+        """Return the partitions that are this consumer's now.
+
+        Those of a member of a group come and go as its group changes; what it has lost it reads no
+        more, but may still be working.
+
+        Raises
+        ------
+        FencedError
+            If another consumer has joined under the same name.
+        """
 
     def poll(self, max_records: int, timeout: float) -> list[Record]:
         """Return up to `max_records` records, waiting at most `timeout` seconds for the first."""
@@ -116,7 +128,7 @@ class Consumer(Protocol):
         """Return the offset of the next record of every assigned partition."""
 
     def seek(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Go on from these offsets."""
+        """Go on from these offsets; a member passes over partitions that it has lost meanwhile."""
 
     def committed(self) -> dict[TopicPartition, int]:
         """Return the group's committed offsets, 0 where there are none."""
@@ -192,11 +204,35 @@ class Transport(Protocol):
     def partitions(self, topic: str) -> int:
         """Return how many partitions a topic has."""
 
-    def consumer(self, topics: Sequence[str], *, group: str | None = None) -> Consumer:
-        """Return a consumer of all partitions of these topics.
+    def consumer(
+        self,
+        topics: Sequence[str],
+        *,
+        group: str | None = None,
+        member: str | None = None,
+        partitions: Collection[int] | None = None,
+    ) -> Consumer:
+        """Return a consumer of these topics.
 
         With a group it starts from the group's committed offsets, otherwise, and where there are
         none, from the beginning.
+
+        Parameters
+        ----------
+        topics : sequence of str
+        group : str, optional
+        member : str, optional
+            With it, the consumer joins the group, which shares the partitions out among its
+            members: it is returned when the group has let it in. The name is a static identity
+            (group.instance.id): who comes again under it soon gets back what it had, and fences
+            who had it. An empty name joins as somebody new, and leaves when it is closed.
+        partitions : collection of int, optional
+            Of each topic; all if not given. Members are given theirs by the group.
+
+        Raises
+        ------
+        TransportError
+            If the group does not let the member in.
         """
 
     def producer(self, *, transactional_id: str | None = None) -> Producer:

@@ -2,8 +2,8 @@
 
 This is the only module that imports that client. It keeps time limits of its own, so no watchdog is
 needed; positions past the markers of transactions, which it does not tell, are learned from its
-end-of-partition events. As with kafka-python one worker owns all partitions of its group, and a
-consumer assigns them to itself.
+end-of-partition events. Readers that are no members of
+a group assign partitions to themselves.
 
 With the embedded broker there is one limit: that broker never forgets aborted transactions, and
 this client cannot be taught to ignore those that ended long ago, so a reader that goes on behind an
@@ -41,14 +41,20 @@ from streaming.transport.api import (
 )
 from streaming.transport.base import BaseProducer
 from streaming.transport.oauth import token_source
-from streaming.transport.properties import ClientProperties, reach, servers_of
+from streaming.transport.properties import ClientProperties, assignor_of, reach, servers_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 HANGING = 120.0
 """Seconds after which a transaction call is given up: twice the transaction's own timeout."""
 
+JOINING = 60.0
+"""Seconds that a group has to let a member in."""
+
+_HEARTBEAT_MS, _SESSION_MS = 500, 10_000
+
+_NOT_EVERYWHERE = ("bootstrap.servers", "compression.type", "partition.assignment.strategy")
 _LARGEST = 2**31 - 1
 _LARGEST_RECORD = 1_000_000_000
 _FULL_QUEUE_PAUSE, _FLUSH_SLICE = 0.05, 0.2
@@ -153,14 +159,22 @@ class ConfluentTransport:
             raise no_topic(topic)
         return self._partitions[topic]
 
-    def consumer(self, topics: Sequence[str], *, group: str | None = None) -> ConfluentConsumer:
-        """Return a consumer of all partitions of these topics."""
+    def consumer(
+        self,
+        topics: Sequence[str],
+        *,
+        group: str | None = None,
+        member: str | None = None,
+        partitions: Collection[int] | None = None,
+    ) -> ConfluentConsumer:
+        """Return a consumer of these topics; see `Transport.consumer`."""
         addresses = [
             TopicPartition(topic, partition)
             for topic in topics
             for partition in range(self.partitions(topic))
+            if partitions is None or partition in partitions
         ]
-        options = {
+        options = self._options() | {
             "group.id": group or f"recloop-reader-{uuid4()}",
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
@@ -168,9 +182,22 @@ class ConfluentTransport:
             "enable.partition.eof": True,
             "allow.auto.create.topics": False,
         }
+        if member is not None:
+            options |= {
+                "partition.assignment.strategy": self._assignor(),
+                "heartbeat.interval.ms": _HEARTBEAT_MS,
+                "session.timeout.ms": _SESSION_MS,
+            }
+        if member:
+            options["group.instance.id"] = member
         with _translated("starting a consumer"):
-            client = Client(self._options() | options, logger=_log)
-            consumer = ConfluentConsumer(client, addresses, group, self._timeout)
+            client = Client(options, logger=_log)
+            consumer: ConfluentConsumer
+            if member is None:
+                consumer = ConfluentConsumer(client, addresses, group, self._timeout)
+            else:
+                keep = options["partition.assignment.strategy"] == "cooperative-sticky"
+                consumer = ConfluentMember(client, topics, group, self._timeout, keep)
         self._made.append(consumer)
         return consumer
 
@@ -210,6 +237,12 @@ class ConfluentTransport:
             self._made.pop().close()
         self._admin = None
 
+    def _assignor(self) -> str:
+        with _translated("looking up the cluster"):
+            self._describe()
+            cluster = self._admin.list_topics(timeout=self._timeout).cluster_id
+        return assignor_of(self._properties, cluster)
+
     def _options(self) -> dict[str, Any]:
         options: dict[str, Any] = {
             "bootstrap.servers": ",".join(self._servers),
@@ -221,8 +254,7 @@ class ConfluentTransport:
         options |= {
             name: value
             for name, value in self._properties.items()
-            if name not in ("bootstrap.servers", "compression.type")
-            and not name.startswith("sasl.oauthbearer.")
+            if name not in _NOT_EVERYWHERE and not name.startswith("sasl.oauthbearer.")
         }
         tokens = self._tokens
         if tokens is not None:
@@ -233,7 +265,7 @@ class ConfluentTransport:
 
 
 class ConfluentConsumer:
-    """Reads all partitions of some topics; made by `ConfluentTransport.consumer`.
+    """Reads partitions that it assigns to itself; made by `ConfluentTransport.consumer`.
 
     Parameters
     ----------
@@ -252,7 +284,14 @@ class ConfluentConsumer:
         self._timeout = timeout
         self._closed = False
         self._positions = dict.fromkeys(addresses, 0)
+        self._begin()
+
+    def _begin(self) -> None:
         self.seek(self.committed())
+
+    def assigned(self) -> set[TopicPartition]:
+        """Return the partitions read."""
+        return set(self._positions)
 
     def poll(self, max_records: int, timeout: float) -> list[Record]:
         """Return up to `max_records` records, waiting at most `timeout` seconds for the first."""
@@ -323,6 +362,76 @@ class ConfluentConsumer:
         if not self._closed:
             self._closed = True
             self.client.close()
+
+
+class ConfluentMember(ConfluentConsumer):
+    """Reads the partitions that its group gives it.
+
+    Parameters
+    ----------
+    client : confluent_kafka.Consumer
+    topics : sequence of str
+    group : str
+    timeout : float
+        How long to wait for answers about offsets, in seconds.
+    keep : bool
+        Whether what is given comes on top of what is there (a cooperative rebalance). Otherwise all
+        is taken before it is given anew, and counts as taken only if it is not given again.
+
+    Raises
+    ------
+    TransportError
+        If the group does not let it in within `JOINING` seconds.
+    """
+
+    def __init__(
+        self, client: Any, topics: Sequence[str], group: str | None, timeout: float, keep: bool
+    ) -> None:
+        self._topics, self._keep, self._joined = topics, keep, False
+        super().__init__(client, [], group, timeout)
+
+    def _begin(self) -> None:
+        self.client.subscribe(
+            list(self._topics), on_assign=self._gave, on_revoke=self._took, on_lost=self._lost
+        )
+        deadline = time.monotonic() + JOINING
+        while not self._joined:
+            if time.monotonic() > deadline:
+                self.client.close()
+                raise TransportError(
+                    f"group {self.group!r} has not let this member in within {JOINING:g} s: "
+                    "is another member hung? Stop it, or wait until the group gives it up"
+                )
+            self._take([m for m in [self.client.poll(_FULL_QUEUE_PAUSE)] if m is not None], [])
+        self.seek(self.committed())
+
+    def _gave(self, _client: Any, given: list[Any]) -> None:
+        self._joined = True
+        places = [TopicPartition(at.topic, at.partition) for at in given]
+        kept = self._positions if self._keep else {}
+        self._positions = kept | {where: self._positions.get(where, 0) for where in places}
+
+    def _took(self, client: Any, taken: list[Any]) -> None:
+        if self._keep:
+            self._lost(client, taken)
+
+    def _lost(self, _client: Any, lost: list[Any]) -> None:
+        for at in lost:
+            self._positions.pop(TopicPartition(at.topic, at.partition), None)
+
+    def seek(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Go on from these offsets, in those partitions that are still given."""
+        mine = {where: at for where, at in positions.items() if where in self._positions}
+        self._positions |= mine
+        with _translated("seeking"):
+            if not self._keep:
+                self.client.assign(
+                    [ClientTopicPartition(*where, at) for where, at in self._positions.items()]
+                )
+            elif mine:
+                places = [ClientTopicPartition(*where, at) for where, at in mine.items()]
+                self.client.incremental_unassign(places)
+                self.client.incremental_assign(places)
 
 
 class ConfluentProducer(BaseProducer):

@@ -5,10 +5,9 @@ This is the only module that imports the client. What it adds to it: partitions 
 send looked at before its transaction commits, a cap on what is in flight (the client has none), and
 a watchdog over the calls that wait without end.
 
-A consumer assigns itself all partitions instead of joining its group, because one worker owns them
-all: nothing rebalances, so nothing can be processed twice around a rebalance, and a second worker
-under the same transactional id fences the first. The group exists all the same: its offsets are
-committed by the transactions.
+The client rebalances on a thread of its own, where nothing may be loaded or dropped: what a group
+gives a member and takes is only noted there, and told by `assigned`. Readers that are no members
+assign partitions to themselves.
 """
 
 from __future__ import annotations
@@ -16,13 +15,15 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka import ConsumerRebalanceListener, KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.net.sasl.oauth import AbstractTokenProvider
 from kafka.structs import OffsetAndMetadata
 from kafka.structs import TopicPartition as KafkaTopicPartition
@@ -42,11 +43,11 @@ from streaming.transport.api import (
 from streaming.transport.base import BaseProducer
 from streaming.transport.finished_aborts import careful
 from streaming.transport.oauth import token_source
-from streaming.transport.properties import ClientProperties, reach, servers_of
+from streaming.transport.properties import ClientProperties, assignor_of, reach, servers_of
 from streaming.transport.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from streaming.transport.oauth import TokenSource
 
@@ -59,6 +60,12 @@ MAX_IN_FLIGHT_BYTES = 64 * 1024 * 1024
 HANGING = 120.0
 """Seconds after which a transaction call counts as hung: twice the transaction's own timeout."""
 
+JOINING = 60.0
+"""Seconds that a group has to let a member in."""
+
+_ASSIGNORS = {"cooperative-sticky": CooperativeStickyAssignor, "range": RangePartitionAssignor}
+_HEARTBEAT_MS, _SESSION_MS = 500, 10_000
+_REJOINING_MS = 5000
 _LARGEST_REQUEST = 2**31 - 1
 _LINGER_MS, _TRANSACTIONAL_LINGER_MS = 5, 20  # a flush or a commit does not linger
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.0005, 0.004
@@ -184,13 +191,29 @@ class KafkaPythonTransport:
             raise no_topic(topic)
         return self._partitions[topic]
 
-    def consumer(self, topics: Sequence[str], *, group: str | None = None) -> KafkaPythonConsumer:
-        """Return a consumer of all partitions of these topics."""
+    def consumer(
+        self,
+        topics: Sequence[str],
+        *,
+        group: str | None = None,
+        member: str | None = None,
+        partitions: Collection[int] | None = None,
+    ) -> KafkaPythonConsumer:
+        """Return a consumer of these topics; see `Transport.consumer`."""
         addresses = [
             TopicPartition(topic, partition)
             for topic in topics
             for partition in range(self.partitions(topic))
+            if partitions is None or partition in partitions
         ]
+        options = self._options()
+        if member is not None:
+            options |= {
+                "group_instance_id": member or None,
+                "partition_assignment_strategy": [_ASSIGNORS[self._assignor()]],
+                "heartbeat_interval_ms": _HEARTBEAT_MS,
+                "session_timeout_ms": _SESSION_MS,
+            }
         with _translated("starting a consumer"):
             client = KafkaConsumer(
                 group_id=group,
@@ -199,9 +222,14 @@ class KafkaPythonTransport:
                 auto_offset_reset="earliest",
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
-                **self._options(),
+                **options,
             )
-            consumer = KafkaPythonConsumer(client, addresses, group, self._timeout_ms)
+            consumer: KafkaPythonConsumer
+            if member is None:
+                consumer = KafkaPythonConsumer(client, addresses, group, self._timeout_ms)
+            else:
+                given = _Given(keep=self._assignor() == "cooperative-sticky")
+                consumer = KafkaPythonMember(client, topics, group, self._timeout_ms, given)
         self._made.append(consumer)
         return consumer
 
@@ -250,6 +278,12 @@ class KafkaPythonTransport:
             options["sasl_oauth_token_provider"] = _TokenProvider(self._tokens)
         return options
 
+    def _assignor(self) -> str:
+        with self._lock, _translated("looking up the cluster"):
+            if self._admin is None:
+                self._describe([])
+            return assignor_of(self._properties, self._admin._manager.cluster.cluster_id)
+
     def _reach(self) -> None:
         """Look for the cluster before the first client does, which would leave sockets behind."""
         if not self._reached:
@@ -274,7 +308,7 @@ class _TokenProvider(AbstractTokenProvider):  # type: ignore[misc]
 
 
 class KafkaPythonConsumer:
-    """Reads all partitions of some topics; made by `KafkaPythonTransport.consumer`.
+    """Reads partitions that it assigns to itself; made by `KafkaPythonTransport.consumer`.
 
     Parameters
     ----------
@@ -290,11 +324,23 @@ class KafkaPythonConsumer:
     ) -> None:
         self.group = group
         self.client = client
-        self._addresses = [KafkaTopicPartition(*address) for address in addresses]
         self._timeout_ms = timeout_ms
+        self._own = [KafkaTopicPartition(*address) for address in addresses]
         client._fetcher.PartitionRecords = careful(client._fetcher.PartitionRecords)
-        client.assign(self._addresses)
+        self._begin()
+
+    def _begin(self) -> None:
+        self.client.assign(self._own)
         self.seek(self.committed())
+
+    @property
+    def _addresses(self) -> list[Any]:
+        """The partitions that are read now."""
+        return self._own
+
+    def assigned(self) -> set[TopicPartition]:
+        """Return the partitions read."""
+        return {TopicPartition(*address) for address in self._own}
 
     def poll(self, max_records: int, timeout: float) -> list[Record]:
         """Return up to `max_records` records, waiting at most `timeout` seconds for the first.
@@ -305,7 +351,7 @@ class KafkaPythonConsumer:
         """
         deadline, pause = time.monotonic() + timeout, _SHORTEST_PAUSE
         with _translated("reading"):
-            while not (batches := self.client.poll(timeout_ms=0, max_records=max_records)):
+            while not (batches := self._at_hand(max_records)):
                 remaining = deadline - time.monotonic()
                 if remaining <= 0.0:
                     break
@@ -316,6 +362,9 @@ class KafkaPythonConsumer:
             for batch in batches.values()
             for r in batch
         ]
+
+    def _at_hand(self, max_records: int) -> Any:
+        return self.client.poll(timeout_ms=0, max_records=max_records)
 
     def positions(self) -> dict[TopicPartition, int]:
         """Return the offset of the next record of every partition."""
@@ -354,6 +403,118 @@ class KafkaPythonConsumer:
     def close(self) -> None:
         """Close the connections."""
         self.client.close(autocommit=False)
+
+
+class KafkaPythonMember(KafkaPythonConsumer):
+    """Reads the partitions that its group gives it.
+
+    Parameters
+    ----------
+    client : KafkaConsumer
+    topics : sequence of str
+    group : str
+    timeout_ms : int
+        How long to wait for answers about offsets.
+    given : _Given
+        The note of what the group gives.
+
+    Raises
+    ------
+    TransportError
+        If the group does not let it in within `JOINING` seconds.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        topics: Sequence[str],
+        group: str | None,
+        timeout_ms: int,
+        given: _Given,
+    ) -> None:
+        self._topics, self._given = topics, given
+        super().__init__(client, [], group, timeout_ms)
+
+    def _begin(self) -> None:
+        self.client.subscribe(list(self._topics), listener=self._given)
+        deadline = time.monotonic() + JOINING
+        while self.client.group_metadata().generation_id < 0:
+            if time.monotonic() > deadline:
+                self.client.close(autocommit=False)
+                raise TransportError(
+                    f"group {self.group!r} has not let this member in within {JOINING:g} s: "
+                    "is another member hung? Stop it, or wait until the group gives it up"
+                )
+            self.client._coordinator.poll(timeout_ms=_REJOINING_MS)
+        self.seek(self.committed())
+
+    def _at_hand(self, max_records: int) -> Any:
+        """Take part in a rebalance, if there is one, and return what is at hand.
+
+        A join that is answered while nobody waits for it is begun again by the client, and so it is
+        waited for, though polls are short.
+        """
+        if self.client._coordinator.need_rejoin():
+            self.client._coordinator.poll(timeout_ms=_REJOINING_MS)
+        return super()._at_hand(max_records)
+
+    @property
+    def _addresses(self) -> list[Any]:
+        return [KafkaTopicPartition(*address) for address in self.assigned()]
+
+    def assigned(self) -> set[TopicPartition]:
+        """Return the partitions that the group has given."""
+        return self._given.now()
+
+    def positions(self) -> dict[TopicPartition, int]:
+        """Return the offset of the next record of every partition that is still given."""
+        found = {}
+        for address in self._addresses:
+            with suppress(kafka_errors.IllegalStateError), _translated("looking up positions"):
+                found[TopicPartition(*address)] = self.client.position(address, self._timeout_ms)
+        return found
+
+    def seek(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Go on from these offsets, in those partitions that are still given."""
+        for address, offset in positions.items():
+            with suppress(ValueError):  # taken away this very moment
+                self.client.seek(KafkaTopicPartition(*address), offset)
+
+
+class _Given(ConsumerRebalanceListener):  # type: ignore[misc] # untyped client
+    """Notes what the group gives and takes; it is told on the client's own thread.
+
+    Parameters
+    ----------
+    keep : bool
+        Whether what is given comes on top of what is there (a cooperative rebalance). Otherwise all
+        is taken before it is given anew, and counts as taken only if it is not given again.
+    """
+
+    def __init__(self, keep: bool) -> None:
+        self._keep, self._lock = keep, Lock()
+        self._partitions: set[TopicPartition] = set()
+
+    def now(self) -> set[TopicPartition]:
+        """Return the partitions that are given."""
+        with self._lock:
+            return set(self._partitions)
+
+    def on_partitions_assigned(self, assigned: Collection[Any]) -> None:
+        """Note what is given."""
+        with self._lock:
+            given = {TopicPartition(*address) for address in assigned}
+            self._partitions = self._partitions | given if self._keep else given
+
+    def on_partitions_revoked(self, revoked: Collection[Any]) -> None:
+        """Note what is taken."""
+        if self._keep:
+            self.on_partitions_lost(revoked)
+
+    def on_partitions_lost(self, lost: Collection[Any]) -> None:
+        """Note what the group has given to others already."""
+        with self._lock:
+            self._partitions -= {TopicPartition(*address) for address in lost}
 
 
 class KafkaPythonProducer(BaseProducer):

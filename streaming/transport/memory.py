@@ -31,10 +31,13 @@ from streaming.transport.api import (
     policy_of,
 )
 from streaming.transport.base import BaseProducer
+from streaming.transport.memory_group import Group
 from streaming.transport.memory_log import Log, Topic, Transaction, UnrulyLog, wall_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from streaming.transport.memory_group import Seat
 
 
 class MemoryBus:
@@ -83,6 +86,7 @@ class MemoryBus:
         self._committed: dict[str, dict[TopicPartition, int]] = {}
         self._holders: dict[str, MemoryProducer] = {}
         self._failures: deque[TransportError] = deque()
+        self._groups: dict[str, Group] = {}
 
     def ensure_topics(self, specs: Sequence[TopicSpec]) -> None:
         """Create the topics that do not exist; refuse those that exist in another shape."""
@@ -104,11 +108,31 @@ class MemoryBus:
         """Return how many partitions a topic has."""
         return len(self.topic(topic).logs)
 
-    def consumer(self, topics: Sequence[str], *, group: str | None = None) -> MemoryConsumer:
-        """Return a consumer of all partitions of these topics."""
+    def consumer(
+        self,
+        topics: Sequence[str],
+        *,
+        group: str | None = None,
+        member: str | None = None,
+        partitions: Collection[int] | None = None,
+    ) -> MemoryConsumer:
+        """Return a consumer of these topics; see `Transport.consumer`."""
         with self.changed:
-            logs = [log for topic in topics for log in self.topic(topic).logs]
-            return MemoryConsumer(self, logs, group)
+            logs = [
+                log
+                for topic in topics
+                for log in self.topic(topic).logs
+                if partitions is None or log.address.partition in partitions
+            ]
+            if group is None or member is None:
+                return MemoryConsumer(self, logs, group)
+            shared = self._groups.setdefault(group, Group([log.address for log in logs]))
+            return MemoryConsumer(self, logs, group, shared, shared.join(member))
+
+    def expire(self, group: str, member: str) -> None:
+        """Let a group give up on a member, as Kafka does when nothing is heard of it for long."""
+        with self.changed:
+            self._groups[group].leave(member)
 
     def producer(self, *, transactional_id: str | None = None) -> MemoryProducer:
         """Return a producer; a transactional one takes its id over from the earlier holder."""
@@ -159,7 +183,7 @@ class MemoryBus:
 
 
 class MemoryConsumer:
-    """Reads all partitions of some topics; made by `MemoryBus.consumer`.
+    """Reads partitions of some topics; made by `MemoryBus.consumer`.
 
     Parameters
     ----------
@@ -168,14 +192,46 @@ class MemoryConsumer:
         The partitions.
     group : str or None
         Whose committed offsets to start from.
+    members : Group, optional
+        Who shares the partitions out; without it, all are this consumer's.
+    seat : Seat, optional
+        This consumer's place among the members.
     """
 
-    def __init__(self, bus: MemoryBus, logs: list[Log], group: str | None) -> None:
+    def __init__(
+        self,
+        bus: MemoryBus,
+        logs: list[Log],
+        group: str | None,
+        members: Group | None = None,
+        seat: Seat | None = None,
+    ) -> None:
         self.group = group
-        self._bus = bus
+        self._bus, self._members, self._seat = bus, members, seat
         self._logs = {log.address: log for log in logs}
         self._positions = self.committed()
+        self._tenures = self._given()
         self._turn = deque(self._logs)
+
+    def assigned(self) -> set[TopicPartition]:
+        """Return the partitions that are this consumer's now."""
+        with self._bus.changed:
+            self._catch_up()
+            return set(self._tenures)
+
+    def _given(self) -> dict[TopicPartition, int]:
+        if self._members is None or self._seat is None:
+            return dict.fromkeys(self._logs, 0)
+        return self._members.given(self._seat)
+
+    def _catch_up(self) -> None:
+        """Take notice of what was given and taken; what is given is read from its committed end."""
+        tenures = self._given()
+        fresh = [address for address, n in tenures.items() if self._tenures.get(address) != n]
+        if fresh and self.group is not None:
+            known = self._bus.offsets(self.group)
+            self._positions |= {address: known.get(address, 0) for address in fresh}
+        self._tenures = tenures
 
     def poll(self, max_records: int, timeout: float) -> list[Record]:
         """Return up to `max_records` records, waiting at most `timeout` seconds for the first."""
@@ -190,7 +246,10 @@ class MemoryConsumer:
     def _read(self, max_records: int) -> list[Record]:
         """Read from every partition in turn, beginning with another one each time."""
         found: list[Record] = []
+        self._catch_up()
         for address in self._turn:
+            if address not in self._tenures:
+                continue
             log, position = self._logs[address], self._positions[address]
             records, self._positions[address] = log.read(position, max_records - len(found))
             found += records
@@ -198,8 +257,8 @@ class MemoryConsumer:
         return found
 
     def positions(self) -> dict[TopicPartition, int]:
-        """Return the offset of the next record of every partition."""
-        return dict(self._positions)
+        """Return the offset of the next record of every assigned partition."""
+        return {address: self._positions[address] for address in self.assigned()}
 
     def seek(self, positions: Mapping[TopicPartition, int]) -> None:
         """Go on from these offsets."""
@@ -217,10 +276,13 @@ class MemoryConsumer:
     def end_offsets(self) -> dict[TopicPartition, int]:
         """Return the offset after the last stable record of every partition."""
         with self._bus.changed:
-            return {address: log.end() for address, log in self._logs.items()}
+            return {address: self._logs[address].end() for address in self.assigned()}
 
     def close(self) -> None:
-        """Do nothing: there is no connection."""
+        """Leave the group, if this is a member without a name; there is no connection."""
+        with self._bus.changed:
+            if self._members is not None and self._seat is not None and not self._seat.static:
+                self._members.leave(self._seat.name)
 
 
 class MemoryProducer(BaseProducer):

@@ -24,6 +24,7 @@ KNOWN = frozenset(
         "bootstrap.servers",
         "client.id",
         "compression.type",
+        "partition.assignment.strategy",
         "sasl.mechanism",
         "sasl.oauthbearer.client.id",
         "sasl.oauthbearer.client.secret",
@@ -44,6 +45,10 @@ KNOWN = frozenset(
 )
 """What is understood, in librdkafka's names."""
 
+ASSIGNORS = ("cooperative-sticky", "range")
+"""How a group may share partitions out: moving only those that must, or all of them anew."""
+
+_EMBEDDED = "MkU3OEVBNTctOEUyRi00"  # the id that noida-db gives its cluster
 _PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _PASSWORD = ("sasl.username", "sasl.password")
 _NEEDED = {
@@ -95,6 +100,7 @@ class ClientProperties(Mapping[str, str]):
         self._check_choice("security.protocol", _PROTOCOLS)
         self._check_choice("sasl.mechanism", tuple(_NEEDED))
         self._check_choice("sasl.oauthbearer.method", ("oidc",))
+        self._check_choice("partition.assignment.strategy", ASSIGNORS)
         self._check_complete()
 
     @classmethod
@@ -175,6 +181,16 @@ def servers_of(text: str) -> list[str]:
         if not re.fullmatch(r"\S+:\d{1,5}", server):
             raise TransportError(f"bootstrap servers are host:port[,host:port], not {text!r}")
     return servers
+
+
+def assignor_of(properties: Mapping[str, str], cluster: str | None) -> str:
+    """Return how the groups of a cluster share partitions out, one of `ASSIGNORS`.
+
+    The embedded broker loses members in the second round of a cooperative rebalance, so there all
+    partitions are given anew.
+    """
+    usual = "range" if cluster == _EMBEDDED else "cooperative-sticky"
+    return properties.get("partition.assignment.strategy", usual)
 
 
 def reach(servers: list[str], timeout: float) -> None:

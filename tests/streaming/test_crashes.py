@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streaming.learner import GapError
+from streaming.knowledge import GapError
 from streaming.restore import RestoreError
 from streaming.transport.api import AbortableError, FencedError, TransportError
 from streaming.transport.memory import MemoryBus
@@ -73,7 +73,10 @@ def told(partitions: int, unruly: bool = False) -> Loop:
 
 
 def written(loop: Loop) -> dict[str, list[tuple[int, bytes | None, bytes | None]]]:
-    """Return everything that a worker wrote and readers see, but for its changelog's compaction."""
+    """Return everything that a worker wrote and readers see, but for its changelog's compaction.
+
+    Claims are left out, and what is only told when a worker ends.
+    """
     names = loop.topics
     return {
         topic: [(r.partition, r.key, r.value) for r in loop.read(topic)]
@@ -132,7 +135,9 @@ def test_the_story_is_what_it_should_be(undisturbed: tuple[Loop, State, Report])
     outcomes = loop.outcomes()
     assert [outcome.seq for outcome in outcomes] == list(range(72))
     assert same_state(state, fold(outcomes))
-    assert len(loop.read(loop.topics.model)) == 3
+    assert (
+        len(loop.read(loop.topics.model)) == 3
+    )  # every 20 outcomes or a batch later, and when the worker ended
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -190,6 +195,7 @@ def test_a_commit_that_fails_is_worked_again_and_nothing_comes_twice(
         assert worker.step() == 0
         assert worker.step() > 0
     drain(worker)
+    worker.close()
     assert worker.report().aborted == 3
     assert written(loop) == written(calm)
     assert same_state(worker.learner.policy.state_dict(), state)
@@ -199,8 +205,8 @@ def test_a_commit_that_fails_is_worked_again_and_nothing_comes_twice(
 def test_a_worker_gives_up_when_nothing_can_be_committed() -> None:
     loop = told(1)
     assert isinstance(loop.transport, MemoryBus)
-    loop.transport.fail_commits(*[AbortableError("never")] * 100)
     worker = Worker(loop.transport, OrderPolicy, loop.config)
+    loop.transport.fail_commits(*[AbortableError("never")] * 100)
     with pytest.raises(TransportError, match="10 batches in a row"):
         drain_whatever(worker)
 
@@ -216,6 +222,7 @@ def test_a_worker_whose_identity_was_taken_over_stops(
     with pytest.raises(FencedError, match="taken over"):
         first.step()
     drain(second)
+    second.close()
     assert written(loop) == written(calm)
     assert same_state(second.learner.policy.state_dict(), state)
 
@@ -251,7 +258,7 @@ def test_missing_and_doubled_outcomes_are_found(undisturbed: tuple[Loop, State, 
     for records, error, words in [
         (outcomes[:30] + outcomes[31:], GapError, "outcome 30 is missing"),
         ([*outcomes, outcomes[7]], GapError, "outcome 7 comes twice"),
-        (outcomes[:-1], RestoreError, "71 outcomes, but 72 were published"),
+        (outcomes[:-1], RestoreError, "71 outcomes in partition 0, but 72 were published"),
     ]:
         loop = Loop(MemoryBus(), whole.config)
         for record in whole.read(whole.topics.state):

@@ -83,7 +83,7 @@ def test_nothing_is_left_of_an_erased_user(loop: Loop) -> None:
 
     restored = Worker(loop.transport, OrderPolicy, CONFIG)
     assert restored.report().events == report.events
-    assert all("anna" not in dict(shard.users()) for shard in restored._shards)
+    assert all("anna" not in dict(held.shard.users()) for held in restored._held)
 
 
 def test_who_comes_back_is_a_new_user(loop: Loop) -> None:
@@ -96,7 +96,7 @@ def test_who_comes_back_is_a_new_user(loop: Loop) -> None:
     assert worker.report().duplicates == 0
     made = loop.recommended()["anna"]
     assert made.ordinal == 0
-    states = {name: state for shard in worker._shards for name, state in shard.users()}
+    states = {name: state for shard in [held.shard for held in worker._held] for name, state in shard.users()}
     assert states["anna"].rankings == 0
     assert states["anna"].open == {}
     assert states["anna"] != UserState()

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from streaming.learner import POINT_EVERY, ROLLING, GapError, Learner
+from streaming.knowledge import GapError, Weights
+from streaming.learner import POINT_EVERY, ROLLING, Learner
 from tests.streaming.support import OrderPolicy, same_state
 from tests.streaming.test_records import outcome
 
@@ -31,7 +32,7 @@ def outcomes(count: int, start: int = 0, rate: float = 0.3) -> list[OutcomeRecor
 
 
 def test_predictions_are_made_before_learning_and_judged_over_the_latest_seen_slots() -> None:
-    learner = Learner(OrderPolicy())
+    learner = Learner(Weights(OrderPolicy()))
     told = learner.learn(outcomes(4000))
     seen = [
         (clicked > 0, chance)
@@ -53,7 +54,7 @@ def test_predictions_are_made_before_learning_and_judged_over_the_latest_seen_sl
 
 def test_one_by_one_in_batches_and_in_any_cut_is_the_same_fold() -> None:
     story = outcomes(60)
-    one, other = Learner(OrderPolicy()), Learner(OrderPolicy())
+    one, other = Learner(Weights(OrderPolicy())), Learner(Weights(OrderPolicy()))
     told = one.learn(story)
     again = other.learn(story[:1]) + other.learn(story[1:37]) + other.learn(story[37:])
     assert again == told
@@ -62,7 +63,7 @@ def test_one_by_one_in_batches_and_in_any_cut_is_the_same_fold() -> None:
 
 
 def test_nothing_is_known_before_anything_was_learned() -> None:
-    learner = Learner(OrderPolicy())
+    learner = Learner(Weights(OrderPolicy()))
     assert math.isnan(learner.log_loss)
     assert math.isnan(learner.auc)
     assert math.isnan(learner.click_rate)
@@ -72,7 +73,7 @@ def test_nothing_is_known_before_anything_was_learned() -> None:
 
 
 def test_gaps_and_repetitions_are_refused_and_teach_nothing() -> None:
-    learner = Learner(OrderPolicy())
+    learner = Learner(Weights(OrderPolicy()))
     story = outcomes(5)
     learner.learn(story[:2])
     before = learner.policy.state_dict()
@@ -85,7 +86,7 @@ def test_gaps_and_repetitions_are_refused_and_teach_nothing() -> None:
 
 
 def test_the_curve_counts_what_was_seen_and_clicked() -> None:
-    learner = Learner(OrderPolicy())
+    learner = Learner(Weights(OrderPolicy()))
     story = outcomes(POINT_EVERY + 10)
     learner.learn(story)
     (point,) = learner.curve
@@ -97,7 +98,7 @@ def test_the_curve_counts_what_was_seen_and_clicked() -> None:
 
 
 def test_a_drop_of_the_reward_is_noticed_and_a_steady_one_is_not() -> None:
-    learner = Learner(OrderPolicy())
+    learner = Learner(Weights(OrderPolicy()))
     learner.learn(outcomes(1000, rate=0.4))
     assert not learner.drifts
     learner.learn(outcomes(1000, start=1000, rate=0.05))
@@ -115,5 +116,5 @@ def test_another_click_model_may_take_its_place() -> None:
         def learn_one(self, x: dict[str, float], y: bool) -> None:
             pass
 
-    (told,) = Learner(OrderPolicy(), Constant).learn([outcome(0)])
+    (told,) = Learner(Weights(OrderPolicy()), Constant).learn([outcome(0)])
     assert told.predictions == [0.25, 0.25]

@@ -21,6 +21,8 @@ FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 def outcome(seq: int = 0, **changes: Any) -> OutcomeRecord:
     record = OutcomeRecord(
+        partition=0,
+        number=seq,
         seq=seq,
         ranking=f"r{seq}",
         user="anna",

@@ -21,7 +21,7 @@ from streaming.records import RecordError
 from streaming.restore import RestoreError
 from streaming.rules import Limits
 from streaming.state import PARTITION_KEY
-from streaming.transport.memory import MemoryBus, MemoryConsumer
+from streaming.transport.memory import MemoryBus
 from streaming.transport.partitioner import partition_of
 from streaming.worker import Worker
 from tests.streaming.support import (
@@ -38,10 +38,11 @@ from tests.streaming.support import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from streaming.records import Recommendation
     from streaming.transport.api import Record
+    from streaming.transport.memory import MemoryConsumer
 
 
 @pytest.fixture
@@ -372,20 +373,25 @@ def test_bad_input_becomes_a_dead_letter_and_what_is_around_it_arrives(
     assert (report.users, report.rankings, report.interactions) == (2 + 4, 2, 1)
 
 
-class LazyConsumer(MemoryConsumer):
-    """A consumer that, like Kafka's, has nothing at hand until it is waited for."""
-
-    def poll(self, max_records: int, timeout: float) -> list[Record]:
-        at_once = timeout == 0.0 and self.group is None
-        return [] if at_once else super().poll(max_records, timeout)
-
-
 class LazyBus(MemoryBus):
-    """A bus of lazy consumers."""
+    """A bus whose readers, like Kafka's, have nothing at hand until they are waited for."""
 
-    def consumer(self, topics: Sequence[str], *, group: str | None = None) -> LazyConsumer:
-        logs = [log for topic in topics for log in self.topic(topic).logs]
-        return LazyConsumer(self, logs, group)
+    def consumer(
+        self,
+        topics: Sequence[str],
+        *,
+        group: str | None = None,
+        member: str | None = None,
+        partitions: Collection[int] | None = None,
+    ) -> MemoryConsumer:
+        made = super().consumer(topics, group=group, member=member, partitions=partitions)
+        poll = made.poll
+
+        def lazily(max_records: int, timeout: float) -> list[Record]:
+            return [] if timeout == 0.0 and group is None else poll(max_records, timeout)
+
+        vars(made)["poll"] = lazily
+        return made
 
 
 def test_what_was_announced_before_an_event_is_known_when_it_is_worked() -> None:
