@@ -106,6 +106,8 @@ def describe(
     ttl: int = 86_400,
     rewards: Sequence[str] = ("click=1",),
     aggregation: str = "max",
+    late: int = 0,
+    worker: str = "1",
     seed: int = 0,
 ) -> WorkerConfig:
     """Return a loop's configuration from what a command was given; times in seconds."""
@@ -119,11 +121,13 @@ def describe(
         partitions=partitions,
         slate_size=slate_size,
         ttl=ttl * 1000,
+        worker=worker,
         seed=seed,
         rules=Rules(
             window=window * 1000,
             lateness=lateness * 1000,
-            horizon=max(Rules().horizon, window * 1000),
+            late=late * 1000,
+            horizon=max(Rules().horizon, (window + late) * 1000),
             rewards=dict(_worth(word) for word in rewards),
             aggregation=aggregation,
         ),

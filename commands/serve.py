@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,6 +71,18 @@ def serve(
     aggregation: Annotated[
         str, typer.Option(help="How a slot's rewards make one: first, sum, mean or max.")
     ] = "max",
+    late: Annotated[
+        int,
+        typer.Option(help="How long after its window an outcome is still corrected, in s.", min=0),
+    ] = 0,
+    name: Annotated[
+        str,
+        typer.Option(
+            "--worker",
+            help="This worker's name in its group: several share the partitions, each under a name "
+            "of its own. Who starts under a name that is taken takes over. '' is a new name.",
+        ),
+    ] = "1",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -77,6 +90,7 @@ def serve(
 
     Reads the topics items and feedback; writes recommendations, decisions, outcomes, state, model
     and dead-letters, one transaction a batch. A worker that was killed goes on where it stood.
+    Start more of them under other names, with the same options, and they share the work.
     """
     config = describe(
         like=like,
@@ -90,6 +104,8 @@ def serve(
         ttl=ttl,
         rewards=reward or ("click=1",),
         aggregation=aggregation,
+        late=late,
+        worker=name,
         seed=seed,
     )
     open_policy(policy, seed, weights)  # what is wrong with it is said before the loop is touched
@@ -97,8 +113,8 @@ def serve(
 
     with reach(bootstrap_servers, properties, client) as transport:
         note("restoring what earlier workers left")  # Ctrl-C breaks this off: nothing is begun yet
-        worker = Worker(transport, lambda: open_policy(policy, seed, weights)[0], config)
-        with stopping() as stop:
+        made = Worker(transport, lambda: open_policy(policy, seed, weights)[0], config)
+        with closing(made) as worker, stopping() as stop:
             note(f"serving {worker.learner.policy.name} at {bootstrap_servers}; Ctrl-C stops it")
             seconds = _work(worker, stop)
         document = _document(worker) | {"policy": policy, "seed": seed, "uptime": seconds}

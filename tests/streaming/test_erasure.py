@@ -96,7 +96,11 @@ def test_who_comes_back_is_a_new_user(loop: Loop) -> None:
     assert worker.report().duplicates == 0
     made = loop.recommended()["anna"]
     assert made.ordinal == 0
-    states = {name: state for shard in [held.shard for held in worker._held] for name, state in shard.users()}
+    states = {
+        name: state
+        for shard in [held.shard for held in worker._held]
+        for name, state in shard.users()
+    }
     assert states["anna"].rankings == 0
     assert states["anna"].open == {}
     assert states["anna"] != UserState()
