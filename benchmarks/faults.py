@@ -382,11 +382,12 @@ def poison(_broker: str) -> Found:
     told.send(*good[:200])
     for _ in range(10_000):
         value = bytearray(event_bytes(good[int(rng.integers(0, len(good)))]))
-        for at in rng.integers(0, len(value), size=int(rng.integers(1, 6))):
-            value[int(at)] = int(rng.integers(0, 256))
-        told.raw(bytes(value[: int(rng.integers(1, len(value) + 1))]), f"u{rng.integers(0, 10)}")
+        for at in rng.integers(0, len(value), size=int(rng.integers(1, 3))):
+            value[int(at)] = int(rng.integers(32, 127))
+        end = len(value) if rng.random() < 0.7 else int(rng.integers(1, len(value)))
+        told.raw(bytes(value[:end]), f"u{rng.integers(0, 10)}")
     told.send(*good[200:])
-    told.ring(2 * NOW)  # some mangled time may have been believed
+    told.ring(int(1000 * time.time()) + 86_000_000)  # a mangled time up to a day ahead was believed
     worker = Worker(told.transport, lambda: from_spec(SPEC), CONFIG)
     while worker.step():
         pass
