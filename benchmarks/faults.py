@@ -275,14 +275,14 @@ def finish(told: Told, *workers: subprocess.Popen[bytes]) -> None:
 # --- the faults
 
 
-def kills(broker: str) -> Found:
-    """Kill one of two workers under load, 20 times, at random."""
+def kills(broker: str, times: int = 20) -> Found:
+    """Kill one of two workers under load, again and again, at random."""
     rng = np.random.default_rng(1)
     with closing(connect(broker)) as transport, processes(broker) as start:
         told = Told(transport, replace(CONFIG, prefix="kills."))
         events = list(story(40, 60, 1))
         workers = {name: start("kills.", name) for name in "ab"}
-        for part in np.array_split(np.arange(len(events)), 20):
+        for part in np.array_split(np.arange(len(events)), times):
             told.send(*[events[i] for i in part])
             name = str(rng.choice(["a", "b"]))
             time.sleep(rng.uniform(0.2, 3.0))
@@ -290,7 +290,7 @@ def kills(broker: str) -> Found:
             workers[name].wait()
             workers[name] = start("kills.", name)
         finish(told, *workers.values())
-        return told.check("20 SIGKILLs of 2 workers under load")
+        return told.check(f"{times} SIGKILLs of 2 workers under load")
 
 
 def steps(broker: str) -> Found:
@@ -307,12 +307,12 @@ def steps(broker: str) -> Found:
         return told.check(f"a SIGKILL after each of the {len(STEPS)} steps of a batch")
 
 
-def storm(broker: str) -> Found:
+def storm(broker: str, times: int = 30) -> Found:
     """Let workers come and go every second."""
     with closing(connect(broker)) as transport, processes(broker) as start:
         told = Told(transport, replace(CONFIG, prefix="storm."))
         events, alive = list(story(40, 60, 3)), [start("storm.", "")]
-        for part in np.array_split(np.arange(len(events)), 30):
+        for part in np.array_split(np.arange(len(events)), times):
             told.send(*[events[i] for i in part])
             time.sleep(1.0)
             alive.append(start("storm.", ""))
@@ -321,7 +321,7 @@ def storm(broker: str) -> Found:
                 gone.terminate()
                 gone.wait(60)
         finish(told, *alive)
-        return told.check("31 workers came and went, one a second, at most 4 at once")
+        return told.check(f"{times + 1} workers came and went, one a second, at most 4 at once")
 
 
 def disk(broker: str) -> Found:
@@ -348,7 +348,7 @@ def clocks(broker: str) -> Found:
         return told.check("clocks ten years ahead and behind")
 
 
-def restart(_broker: str) -> Found:
+def restart(_broker: str, times: int = 4) -> Found:
     """Stop and start the broker itself."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -361,7 +361,7 @@ def restart(_broker: str) -> Found:
         told = Told(transport, replace(CONFIG, prefix="restart."))
         workers = {name: start("restart.", name) for name in "ab"}
         events = list(story(40, 40, 6))
-        for part in np.array_split(np.arange(len(events)), 4):
+        for part in np.array_split(np.arange(len(events)), times):
             told.send(*[events[i] for i in part])
             told.wait()
             broker.stop()
@@ -371,7 +371,7 @@ def restart(_broker: str) -> Found:
                 if process.poll() is not None:
                     workers[name] = start("restart.", name)
         finish(told, *workers.values())
-        return told.check("4 restarts of the broker under 2 workers")
+        return told.check(f"{times} restarts of the broker under 2 workers")
 
 
 def poison(_broker: str) -> Found:
@@ -395,10 +395,12 @@ def poison(_broker: str) -> Found:
     return told.check("10,000 mangled messages among good ones")
 
 
-def histories(_broker: str) -> Found:
+def histories(_broker: str, count: int = 200) -> Found:
     """Go through random histories; see `history`."""
-    total = Found("200 histories: delivery doubled and reordered, 3 workers coming, going, dying")
-    for seed in range(200):
+    total = Found(
+        f"{count} histories: delivery doubled and reordered, 3 workers coming, going, dying"
+    )
+    for seed in range(count):
         found = history(seed)
         total.events += found.events
         total.outcomes += found.outcomes
@@ -473,7 +475,7 @@ def history(seed: int) -> Found:
     return told.check("")
 
 
-FAULTS: dict[str, Callable[[str], Found]] = {
+FAULTS: dict[str, Callable[..., Found]] = {
     "kills": kills,
     "steps": steps,
     "storm": storm,

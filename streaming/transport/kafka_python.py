@@ -458,6 +458,17 @@ class KafkaPythonMember(KafkaPythonConsumer):
             self.client._coordinator.poll(timeout_ms=_REJOINING_MS)
         return super()._at_hand(max_records)
 
+    def close(self) -> None:
+        """Leave the group, if this member has no name, and close the connections.
+
+        A rebalance that is under way is gone through first: the broker would not hear of a leave
+        while it has a join of the same member to answer.
+        """
+        with suppress(kafka_errors.KafkaError):
+            if self.client._coordinator.need_rejoin():
+                self.client._coordinator.poll(timeout_ms=_REJOINING_MS)
+        super().close()
+
     @property
     def _addresses(self) -> list[Any]:
         return [KafkaTopicPartition(*address) for address in self.assigned()]

@@ -132,7 +132,8 @@ class MemoryBus:
     def expire(self, group: str, member: str) -> None:
         """Let a group give up on a member, as Kafka does when nothing is heard of it for long."""
         with self.changed:
-            self._groups[group].leave(member)
+            if group in self._groups:
+                self._groups[group].leave(member)
 
     def producer(self, *, transactional_id: str | None = None) -> MemoryProducer:
         """Return a producer; a transactional one takes its id over from the earlier holder."""
