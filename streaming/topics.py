@@ -83,7 +83,7 @@ class Topics:
 
     @property
     def model(self) -> str:
-        """Snapshots of what the policy has learned: the latest counts."""
+        """What the policy has learned, by partition or as a whole, and how late it is there."""
         return f"{self.prefix}model"
 
     @property

@@ -432,7 +432,7 @@ class KafkaPythonMember(KafkaPythonConsumer):
         timeout_ms: int,
         given: _Given,
     ) -> None:
-        self._topics, self._given = topics, given
+        self._topics, self._given, self._left = topics, given, False
         super().__init__(client, [], group, timeout_ms)
 
     def _begin(self) -> None:
@@ -464,6 +464,9 @@ class KafkaPythonMember(KafkaPythonConsumer):
         A rebalance that is under way is gone through first: the broker would not hear of a leave
         while it has a join of the same member to answer.
         """
+        if self._left:
+            return
+        self._left = True
         with suppress(kafka_errors.KafkaError):
             if self.client._coordinator.need_rejoin():
                 self.client._coordinator.poll(timeout_ms=_REJOINING_MS)
