@@ -78,6 +78,7 @@ class Exchange:
         for records in read_to_end(self._model):
             for record in records:
                 self._hear(record)
+        knowledge.settle()
         self._told = dict(knowledge.numbers)
 
     @property
@@ -171,6 +172,8 @@ class Exchange:
         if not self.alone and time.monotonic() - self._last > _TELL_EVERY:
             least = 1
         numbers, told = self._knowledge.numbers, self._told
+        if not self._knowledge.tells:
+            return []
         return [p for p in sorted(mine) if numbers.get(p, 0) - told.get(p, 0) >= least]
 
     def _moved(self, times: Mapping[int, int]) -> dict[int, int]:

@@ -252,6 +252,7 @@ class Weights(_Numbered):
         """Learn from outcomes, if this is the worker that does; see `Knowledge.learn`."""
         if not self.follows:
             return
+        self.settle()  # what was heard comes before what follows it
         fresh = self._new(records)
         for run in runs([record for record in fresh if record.corrects is None]):
             self.policy.update(outcomes_of(run))

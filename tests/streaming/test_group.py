@@ -365,3 +365,23 @@ def told_first(told: Sequence[OutcomeRecord], correction: OutcomeRecord) -> Outc
         if (o.partition, o.number) == (correction.partition, correction.corrects)
         and o.corrects is None
     )
+
+
+@pytest.mark.parametrize("make", [OrderPolicy, policy()], ids=["weights", "sums"])
+def test_what_came_after_the_last_snapshot_is_learned_on_top_of_it(
+    make: Callable[[], Policy],
+) -> None:
+    loop = told()
+    config = replace(SHARED, worker="a", snapshot_every=7)
+    first = Worker(loop.transport, make, config)
+    while first.step():
+        restored = Worker(loop.transport, make, replace(config, worker="a"))
+        outcomes, state = loop.outcomes(), restored.learner.policy.state_dict()
+        assert restored.learner.learned == len(outcomes)
+        if make is OrderPolicy:
+            assert same_state(state, fold(outcomes))
+        elif outcomes:
+            assert agree(state, folded(outcomes, make), make)
+        first = restored
+    assert len(loop.outcomes()) == 90
+    assert len(loop.read(loop.topics.model)) > 1
