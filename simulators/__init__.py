@@ -1,6 +1,7 @@
 """Worlds of simulated users: who they are, how they choose, how they change. Rollouts and logs."""
 
 from simulators.bounds import Myopic, Privileged
+from simulators.channel import Channel
 from simulators.checks import WorldCheckError, check_world
 from simulators.clicks import ClickModel, Recipe
 from simulators.datasets import (
@@ -41,6 +42,7 @@ __all__ = [
     "GAP",
     "BatchedWorld",
     "Bin",
+    "Channel",
     "ClickModel",
     "DatasetError",
     "Estimate",

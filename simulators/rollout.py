@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from agents.api import Floats, Keys, Policy
+    from simulators.channel import Channel
     from simulators.recording import Recorder
     from simulators.records import Response
     from simulators.world import World
@@ -59,6 +60,7 @@ def rollout(
     *,
     learn: bool = True,
     record: Sequence[Recorder] = (),
+    channel: Channel | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Response]:
     """Let a policy serve a world's present users, and those who come when they have left.
@@ -74,6 +76,8 @@ def rollout(
         Whether the policy is given each step's outcomes.
     record : sequence of Recorder
         Are shown every step.
+    channel : Channel, optional
+        What the outcomes that the policy learns from pass through; at once and whole if not given.
     progress : callable, optional
         See `Progress`; counts steps.
 
@@ -83,19 +87,26 @@ def rollout(
         One per step, when the policy has learned from it and the next users have come.
     """
     for step in range(steps):
-        response = _step(world, policy, learn, record)
+        response = _step(world, policy, learn, record, channel)
         world.renew(response.ended)
         if progress is not None:
             progress(step + 1, steps)
         yield response
 
 
-def _step(world: World, policy: Policy, learn: bool, record: Sequence[Recorder]) -> Response:
+def _step(
+    world: World,
+    policy: Policy,
+    learn: bool,
+    record: Sequence[Recorder],
+    channel: Channel | None = None,
+) -> Response:
     for recorder in record:
         recorder.before()
     response = world.respond(policy.decide(world.requests()))
     if learn:
-        policy.update(response.facts)
+        for outcomes in (response.facts,) if channel is None else channel.through(response):
+            policy.update(outcomes)
     for recorder in record:
         recorder.after(response)
     return response

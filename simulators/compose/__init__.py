@@ -27,7 +27,8 @@ from simulators.compose.dynamics import (
 )
 from simulators.compose.items import Items
 from simulators.compose.part import Choice, Number, Part, Payoff
-from simulators.compose.situation import crossing, devices, hours, regions
+from simulators.compose.payoffs import buying, enjoying, sigma, thrift
+from simulators.compose.situation import crossing, devices, hours, regions, season
 from simulators.compose.world import ComposedWorld
 from simulators.draws import clip, normal
 
@@ -41,6 +42,7 @@ __all__ = [
     "Part",
     "Payoff",
     "boredom",
+    "buying",
     "cascade",
     "churn",
     "clip",
@@ -48,6 +50,7 @@ __all__ = [
     "dependent_click",
     "devices",
     "drift",
+    "enjoying",
     "freshness",
     "hours",
     "influence",
@@ -61,5 +64,8 @@ __all__ = [
     "returning",
     "satiation",
     "satisfaction",
+    "season",
+    "sigma",
+    "thrift",
     "uniform",
 ]

@@ -53,6 +53,8 @@ class Composition:
         The defaults of these options; see `simulators.BatchedWorld`.
     law : mapping of str to float
         Where the defaults of numbers are others than the parts'.
+    feedback : mapping of str
+        What `ComposedWorld.channel` is made with: options of `simulators.Channel`.
 
     Raises
     ------
@@ -69,6 +71,7 @@ class Composition:
     slate_size: int = 3
     horizon: int | None = 50
     law: Mapping[str, float] = field(default_factory=dict)
+    feedback: Mapping[str, Any] = field(default_factory=dict)
     numbers: Mapping[str, Number] = field(init=False, repr=False)
     __signature__: Signature = field(init=False, repr=False)
 

@@ -12,7 +12,8 @@ and in any order; where there are fewer, the rest of the candidates is padding.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from simulators.records import OFFER, WorldError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from agents.api import Rows
+    from agents.api import Floats, Rows
 
 ITEM = np.dtype(
     [
@@ -97,60 +98,79 @@ class Items:
                 f"not {self.length} and {self.honesty}"
             )
 
-    def draw(self) -> NDArray[Any]:
-        """Return the pool: ITEM [N]."""
-        rng, N = np.random.default_rng(self.item_seed), self.num_items
-        items = np.zeros(N, dtype=ITEM)
-        items["domain"] = np.arange(N) % self.domains
-        items["topic"] = items["domain"] * self.topics + rng.integers(self.topics, size=N)
-        items["region"] = rng.integers(self.regions, size=N)
-        items["quality"] = rng.uniform(-1, 1, N)
-        same = rng.random(N) < abs(self.honesty)  # a mixture has this correlation, and stays within
-        other = rng.uniform(-1, 1, N)
-        items["allure"] = np.where(same, np.sign(self.honesty) * items["quality"], other)
-        items["length"] = self.length * rng.uniform(0.5, 1.5, N)
-        items["price"] = rng.random(N)
-        items["level"] = rng.uniform(-1, 1, N)
-        items["arrival"] = rng.integers(self.span, size=N)
-        items["life"] = self.span
-        if self.life:
-            items["life"] = np.minimum(rng.geometric(1 / self.life, size=N), self.span)
-        return items
 
-    def catalogue(self, items: NDArray[Any]) -> Catalogue:
-        """Return what policies see of the pool: topic and region one-hot, and the open numbers."""
-        eye = np.eye(self.domains * self.topics)[items["topic"]]
-        home = np.eye(self.regions)[items["region"]][:, : self.regions if self.regions > 1 else 0]
-        numbers = [items["allure"], items["length"] / self.length / 1.5, items["price"]]
-        numbers.append(items["level"])
-        if self.life:
-            angle = 2 * np.pi * items["arrival"] / self.span
-            numbers += [np.cos(angle), np.sin(angle)]
-        return Catalogue.of(
-            [f"item-{row}" for row in range(len(items))],
-            np.concatenate([eye, home, np.column_stack(numbers)], axis=1),
-        )
+class Shop(NamedTuple):
+    """What `Items` come to. Worlds of the same items share it; nobody writes to it.
 
-    def shelves(self, items: NDArray[Any]) -> tuple[Rows, Rows]:
-        """Return which items are available, by domain and hour of the calendar.
+    Parameters
+    ----------
+    pool : ITEM [N]
+    catalogue : Catalogue
+        What policies see: topic and region one-hot, allure, length, price, level and, where items
+        go, the angle of their arrival on the calendar.
+    rows : int64 [...]
+        Which items are available, shelf after shelf, one per domain and hour of the calendar; there
+        is one hour where nothing ever goes.
+    starts : int64 [domains * hours + 1]
+        Where shelf domain * hours + hour begins.
+    """
 
-        Returns
-        -------
-        rows : int64 [...]
-            Rows of the pool, shelf after shelf.
-        starts : int64 [domains * hours + 1]
-            Where shelf domain * hours + hour begins; there is one hour where nothing ever goes.
-        """
-        hours = self.span if self.life else 1
-        age = (np.arange(hours)[:, None] - items["arrival"]) % self.span
-        there = age < items["life"] if self.life else np.ones((1, len(items)), dtype=np.bool_)
-        lists = [
-            np.flatnonzero(there[hour] & (items["domain"] == domain))
-            for domain in range(self.domains)
-            for hour in range(hours)
-        ]
-        starts = np.concatenate([[0], np.cumsum([len(rows) for rows in lists])])
-        return np.concatenate(lists), starts.astype(np.int64)
+    pool: NDArray[Any]
+    catalogue: Catalogue
+    rows: Rows
+    starts: Rows
+
+
+@lru_cache(maxsize=32)
+def stock(items: Items) -> Shop:
+    """Draw the items of a world."""
+    pool = _pool(items)
+    names = [f"item-{row}" for row in range(len(pool))]
+    return Shop(pool, Catalogue.of(names, _features(items, pool)), *_shelves(items, pool))
+
+
+def _pool(items: Items) -> NDArray[Any]:
+    rng, N = np.random.default_rng(items.item_seed), items.num_items
+    pool = np.zeros(N, dtype=ITEM)
+    pool["domain"] = np.arange(N) % items.domains
+    pool["topic"] = pool["domain"] * items.topics + rng.integers(items.topics, size=N)
+    pool["region"] = rng.integers(items.regions, size=N)
+    pool["quality"] = rng.uniform(-1, 1, N)
+    same = rng.random(N) < abs(items.honesty)  # a mixture has this correlation, and stays within
+    other = rng.uniform(-1, 1, N)
+    pool["allure"] = np.where(same, np.sign(items.honesty) * pool["quality"], other)
+    pool["length"] = items.length * rng.uniform(0.5, 1.5, N)
+    pool["price"] = rng.random(N)
+    pool["level"] = rng.uniform(-1, 1, N)
+    pool["arrival"] = rng.integers(items.span, size=N)
+    pool["life"] = items.span
+    if items.life:
+        pool["life"] = np.minimum(rng.geometric(1 / items.life, size=N), items.span)
+    return pool
+
+
+def _features(items: Items, pool: NDArray[Any]) -> Floats:
+    parts = [np.eye(items.domains * items.topics)[pool["topic"]]]
+    if items.regions > 1:
+        parts.append(np.eye(items.regions)[pool["region"]])
+    length = pool["length"] / (1.5 * items.length)
+    parts.append(np.column_stack([pool["allure"], length, pool["price"], pool["level"]]))
+    if items.life:
+        angle = 2 * np.pi * pool["arrival"] / items.span
+        parts.append(np.column_stack([np.cos(angle), np.sin(angle)]))
+    return np.concatenate(parts, axis=1)
+
+
+def _shelves(items: Items, pool: NDArray[Any]) -> tuple[Rows, Rows]:
+    hours = items.span if items.life else 1
+    age = (np.arange(hours)[:, None] - pool["arrival"]) % items.span
+    rows, counts = [], []
+    for domain in range(items.domains):
+        there = (age < pool["life"]) & (pool["domain"] == domain)
+        rows.append(np.nonzero(there)[1])
+        counts.append(there.sum(axis=1))
+    starts = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
+    return np.concatenate(rows), starts.astype(np.int64)
 
 
 @compiled

@@ -110,12 +110,15 @@ class Payoff:
         `dwell(user, item, utility, law)`: the mean share of the item's length that is enjoyed.
     purchase : function, optional
         `purchase(user, item, utility, law)`: how likely the item is bought.
+    event : str
+        What the signal of a purchase is called.
     """
 
     name: str
     law: Mapping[str, Number] = field(default_factory=dict)
     dwell: Hook | None = None
     purchase: Hook | None = None
+    event: str = "bought"
 
 
 def scalar(hook: Hook) -> Hook:

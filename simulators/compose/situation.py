@@ -36,18 +36,36 @@ SITUATIONS = ("calendar", "hour", "device", "region", "domain")
 
 @inlined
 def _time_of_day(user: Any, item: Any, here: Any, law: Any) -> float:
-    peak = 24.0 * item.topic / user.taste.shape[0]
+    peak = 24.0 * (item.topic % law.topics) / law.topics
     return float(law.daytime * cos(2.0 * pi * (here.hour - peak) / 24.0))
 
 
 hours = Part(
     name="hours",
     law={"daytime": Number(0.5)},
-    needs=("taste",),
     situation=("hour",),
     utility=_time_of_day,
 )
-"""Topics are liked best at their hour: utility daytime cos(2 pi (hour - 24 topic / T) / 24)."""
+"""Topic t of T is liked best at its hour: utility daytime cos(2 pi (hour / 24 - t / T))."""
+
+
+# --- the season: every topic has its time of the calendar
+
+
+@inlined
+def _season(user: Any, item: Any, here: Any, law: Any) -> float:
+    return float(
+        law.seasonal * cos(2.0 * pi * (here.phase - (item.topic % law.topics) / law.topics))
+    )
+
+
+season = Part(
+    name="season",
+    law={"seasonal": Number(0.5)},
+    situation=("calendar",),
+    utility=_season,
+)
+"""Topic t of T is liked best at its season: utility seasonal cos(2 pi (now / span - t / T))."""
 
 
 # --- devices: long things are not for small screens

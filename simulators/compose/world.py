@@ -9,7 +9,8 @@ import numpy as np
 
 from agents import PAD
 from simulators.bounds import Privileged
-from simulators.compose.items import offer, places, show
+from simulators.channel import Channel
+from simulators.compose.items import offer, places, show, stock
 from simulators.compose.loops import kernels_of
 from simulators.compose.oracle import AHEAD, value_of
 from simulators.compose.situation import DEVICES, HERE, SITUATIONS, look
@@ -77,9 +78,7 @@ class ComposedWorld(BatchedWorld):
             slate_size=blueprint.slate_size,
             horizon=blueprint.horizon,
         )
-        self.pool: NDArray[Any] = items.draw()
-        self.shown: Catalogue = items.catalogue(self.pool)
-        self._shelves, self._starts = items.shelves(self.pool)
+        self.pool, self.shown, self._shelves, self._starts = stock(items)
         names, values = zip(*blueprint.law, strict=True)
         self._laws = np.array([values], dtype=[(name, np.float64) for name in names])
         self._kernels = kernels_of(plan.choice, plan.payoff, plan.parts)
@@ -88,7 +87,7 @@ class ComposedWorld(BatchedWorld):
         if plan.payoff.dwell is not None:
             self.signals += (Signal("dwell", 0.0, 1.5 * items.length),)
         if plan.payoff.purchase is not None:
-            self.signals += (Signal("bought", 0.0, 1.0),)
+            self.signals += (Signal(plan.payoff.event, 0.0, 1.0),)
 
     def _layout(self) -> None:
         """Lay out the fields of a user, what is observed first, and the columns of the context."""
@@ -205,6 +204,10 @@ class ComposedWorld(BatchedWorld):
         out = np.empty(self.candidates.shape)
         self._kernels.appeal(self.users, self.heres, self.pool, self.candidates, self._laws, out)
         return out
+
+    def channel(self, *, seed: int = 0) -> Channel:
+        """Return a channel as feedback has in such a world: what the composition says of it."""
+        return Channel(**self.plan.feedback, seed=seed)
 
     # --- the oracle
 
