@@ -113,12 +113,15 @@ class Shop(NamedTuple):
         is one hour where nothing ever goes.
     starts : int64 [domains * hours + 1]
         Where shelf domain * hours + hour begins.
+    longest : int
+        How many items the fullest shelf has.
     """
 
     pool: NDArray[Any]
     catalogue: Catalogue
     rows: Rows
     starts: Rows
+    longest: int
 
 
 @lru_cache(maxsize=32)
@@ -126,7 +129,8 @@ def stock(items: Items) -> Shop:
     """Draw the items of a world."""
     pool = _pool(items)
     names = [f"item-{row}" for row in range(len(pool))]
-    return Shop(pool, Catalogue.of(names, _features(items, pool)), *_shelves(items, pool))
+    catalogue, (rows, starts) = Catalogue.of(names, _features(items, pool)), _shelves(items, pool)
+    return Shop(pool, catalogue, rows, starts, int(np.diff(starts).max()))
 
 
 def _pool(items: Items) -> NDArray[Any]:
@@ -180,12 +184,13 @@ def offer(
     span: int,
     rows: Rows,
     starts: Rows,
+    longest: int,
     domains: int,
     candidates: Rows,
 ) -> None:
     """Draw what is on offer at the present visits: int64 [B, M], rows of the pool, or PAD."""
     M, hours = candidates.shape[1], (len(starts) - 1) // domains
-    order = np.arange(starts[-1])
+    order = np.arange(longest)
     swaps = np.empty(M, dtype=np.int64)
     for b in range(len(lanes)):
         start = stream(lanes[b].user, lanes[b].visit, OFFER)
@@ -208,8 +213,12 @@ def show(candidates: Rows, features: NDArray[np.float32], documents: NDArray[np.
     for b in range(candidates.shape[0]):
         for j in range(candidates.shape[1]):
             row = candidates[b, j]
-            for f in range(features.shape[1]):
-                documents[b, j, f] = features[row, f] if row >= 0 else 0.0
+            if row >= 0:
+                for f in range(features.shape[1]):
+                    documents[b, j, f] = features[row, f]
+            else:
+                for f in range(features.shape[1]):
+                    documents[b, j, f] = 0.0
 
 
 @compiled

@@ -78,7 +78,8 @@ class ComposedWorld(BatchedWorld):
             slate_size=blueprint.slate_size,
             horizon=blueprint.horizon,
         )
-        self.pool, self.shown, self._shelves, self._starts = stock(items)
+        self._shop = stock(items)
+        self.pool, self.shown = self._shop.pool, self._shop.catalogue
         names, values = zip(*blueprint.law, strict=True)
         self._laws = np.array([values], dtype=[(name, np.float64) for name in names])
         self._kernels = kernels_of(plan.choice, plan.payoff, plan.parts)
@@ -158,8 +159,9 @@ class ComposedWorld(BatchedWorld):
             self.lanes,
             self.heres,
             self.items.span,
-            self._shelves,
-            self._starts,
+            self._shop.rows,
+            self._shop.starts,
+            self._shop.longest,
             self.items.domains,
             self.candidates,
         )
