@@ -149,9 +149,9 @@ def _counted(user: Any, item: Any, here: Any, law: Any, dose: float, draw: np.ui
 @inlined
 def _bored(user: Any, here: Any, law: Any, hours: float) -> None:
     for i in range(len(user.recent)):
-        user.weary[i] = max(0.0, user.weary[i] - hours)
-        if user.recent[i] >= law.patience_for_topic:
+        if user.recent[i] >= law.tolerance:
             user.weary[i], user.recent[i] = law.weariness, 0.0
+        user.weary[i] = max(0.0, user.weary[i] - hours)
         user.recent[i] *= exp(-hours / law.memory)
 
 
@@ -163,7 +163,7 @@ def _put_off(user: Any, item: Any, here: Any, law: Any) -> float:
 boredom = Part(
     name="boredom",
     law={
-        "patience_for_topic": Number(4.0, 1.0),
+        "tolerance": Number(3.5, 0.0),
         "memory": Number(24.0, 1e-9),
         "weariness": Number(24.0, 0.0),
         "aversion": Number(4.0, *RATE),
@@ -173,8 +173,8 @@ boredom = Part(
     clicked=_counted,
     turn=_bored,
 )
-"""Clicks on a topic are counted, and forgotten as exp(-hours / memory); when there are
-`patience_for_topic` of them the topic is averse (utility -aversion) for `weariness` hours
+"""Clicks on a topic are counted, and forgotten as exp(-hours / memory); a visit that leaves
+`tolerance` of them makes the topic averse (utility -aversion) for `weariness` hours
 (SARDINE's boredom, Deffayet et al. 2024, in hours where that has steps)."""
 
 

@@ -33,7 +33,7 @@ social_feed = Composition(
         "persistence": 0.8,
         "influence": 0.03,
         "narrowing": 0.3,
-        "patience_for_topic": 6.0,
+        "tolerance": 6.0,
         "memory": 3.0,
         "weariness": 12.0,
         "aversion": 3.0,
