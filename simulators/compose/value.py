@@ -84,7 +84,7 @@ def fitted(states: Floats, fields: Rows, worth: Floats) -> Floats:
     F = len(fields)
     x = np.empty((len(states), 1 + F * (F + 3) // 2))
     products(states, fields, x)
-    scale = np.maximum(np.abs(x).max(axis=0), 1e-12)
+    scale = np.maximum(np.sqrt((x * x).mean(axis=0)), 1e-12)
     x /= scale
     gram = x.T @ x + RIDGE * len(x) * np.eye(x.shape[1])
     gram[0, 0] -= RIDGE * len(x)  # the constant is free

@@ -100,9 +100,8 @@ class ComposedWorld(BatchedWorld):
             bounds |= {**part.numbers, **part.topics}
             seen += part.observed
         order = seen + [name for name in sizes if name not in seen]
-        self._user = np.dtype(
-            [(f, np.float64, () if sizes[f] == 1 else (sizes[f],)) for f in order]
-        )
+        kinds = [(f, np.float64, (sizes[f],) if sizes[f] > 1 else ()) for f in order]
+        self._user = np.dtype(kinds or [("nothing", np.float64, ())])
         widths = [sizes[field] for field in order]
         self.fields: Rows = np.array(
             [(sum(widths[:at]), width) for at, width in enumerate(widths)], dtype=np.int64
