@@ -59,3 +59,44 @@ def test_that_it_compiles_is_said_once_and_only_when_it_does(tmp_path: Path) -> 
         assert run.stdout == "6\n"
         said.append(run.stderr.splitlines())
     assert said == [["recloop compiles its kernels for this machine, once"], [], []]
+
+
+PARTS = (
+    "from agents.jit import bound, compiled, inlined\nfrom zz_parts import one, other\n"
+    "def part(x):\n    return x\n"
+    "def loop(x):\n    return part(part(x)) + TERM\n"
+    "def made(f, term):\n    return compiled(bound(loop, part=inlined(f), TERM=term))\n"
+    "kernels = made(one, 0.5), made(other, 0.5), made(one, 0.25)\n"
+)
+"""A loop that is written once and bound to two functions, and to two constants."""
+
+
+def test_what_is_bound_into_a_loop_is_told_apart_and_found_again(tmp_path: Path) -> None:
+    (tmp_path / "zz_loops.py").write_text(PARTS)
+    said = []
+    for value in (1.0, 10.0, 1.0):
+        (tmp_path / "zz_parts.py").write_text(
+            f"def one(x):\n    return x + {value}\ndef other(x):\n    return x - 1.0\n"
+        )
+        code = (
+            "from zz_loops import kernels; print(*[k(0.0) for k in kernels], "
+            "sum(sum(k.stats.cache_hits.values()) for k in kernels))"
+        )
+        run = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "NUMBA_CACHE_DIR": str(tmp_path / "cache"),
+                "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+            },
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        said.append(run.stdout.split())
+    assert said == [
+        ["2.5", "-1.5", "2.25", "0"],
+        ["20.5", "-1.5", "20.25", "0"],  # the file changed, in which both are written
+        ["2.5", "-1.5", "2.25", "3"],
+    ]
