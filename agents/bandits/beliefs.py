@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agents.jit import compiled
+from agents.options import at_least
 from agents.posterior import fill, rank
 from agents.streams import stream
 
@@ -30,6 +31,7 @@ GRID = 128
 """How many points the density is computed at, between where it is e^-DEPTH of its peak."""
 
 DEPTH = 24.0
+"""A normal deviate of REACH leaves e^-20.7 beyond it."""
 
 BELIEF = 3
 """The stream purpose that chances are drawn from."""
@@ -47,15 +49,14 @@ class Beliefs:
     Parameters
     ----------
     alpha, beta : float
-        The prior: that of Beta(alpha, beta), for an item that nothing is known of.
+        The prior: that of Beta(alpha, beta), for an item that nothing is known of; at least 0.1.
     """
 
     def __init__(self, alpha: float, beta: float) -> None:
-        self._prior = np.array([alpha, beta])
+        self._prior = np.array([at_least("alpha", alpha, 0.1), at_least("beta", beta, 0.1)])
         self._tables = np.zeros((1, NODES))
         self._made_of = np.full((1, 1), np.nan)
         self._looked = np.zeros(0)
-        _tabulate(alpha, beta, self._looked, self._looked, self._tables[0])
 
     def renew(self, arms: Rows, known: Floats, looked: Floats) -> Floats:
         """Return tables, float64 [n + 1, NODES], in which arm i's is row i + 1 and the prior's 0.
@@ -63,9 +64,10 @@ class Beliefs:
         Parameters
         ----------
         arms : int64 [B, M]
-            The arms that are asked for; their tables alone are sure to be right.
+            The arms that are asked for, -1 for none; their tables alone are sure to be right.
         known : float64 [B, M, 2 + L]
-            Of each: clicks, certain misses, and misses where it was looked at by chance.
+            Of each: clicks, certain misses, and misses where it was looked at by chance; 0 if it
+            has no arm.
         looked : float64 [L]
             How likely these were looked at.
         """
@@ -80,11 +82,12 @@ class Beliefs:
         _renew(arms, known, self._prior, self._looked, self._made_of, self._tables)
         return self._tables
 
-    def draw(
-        self, seed: np.uint64, requests: Requests, arms: Rows, tables: Floats, best: Rows
-    ) -> None:
-        """Fill `best`, int64 [B, S, K], with the candidates that lead each of S draws."""
-        _draw(seed, requests.keys, requests.candidates, arms, tables, best)
+
+def draw_chances(
+    seed: np.uint64, requests: Requests, arms: Rows, tables: Floats, best: Rows
+) -> None:
+    """Fill `best`, int64 [B, S, K], with the candidates that lead each of S draws."""
+    _draw(seed, requests.keys, requests.candidates, arms, tables, best)
 
 
 @compiled
@@ -94,11 +97,9 @@ def _renew(
     for b in range(arms.shape[0]):
         for m in range(arms.shape[1]):
             row = arms[b, m] + 1
-            same = row == 0
-            if row > 0:
-                same = True
-                for c in range(made_of.shape[1]):
-                    same &= made_of[row, c] == known[b, m, c]
+            same = True
+            for c in range(made_of.shape[1]):
+                same &= made_of[row, c] == known[b, m, c]
             if not same:
                 made_of[row] = known[b, m]
                 clicks, misses = prior[0] + known[b, m, 0], prior[1] + known[b, m, 1]

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agents.bandits.beliefs import Beliefs
+from agents.bandits.beliefs import Beliefs, draw_chances
 from agents.bandits.items import ItemPolicy
 from agents.bandits.thompson import Thompson, within_unit
 from agents.forgetting import Memory
 from agents.jit import compiled
 from agents.lessons import lessons_of
-from agents.options import OptionError, above, at_least
+from agents.options import OptionError, at_least
 from agents.registry import register
 from agents.slots import ScorePolicy
 from agents.streams import word
@@ -207,7 +207,7 @@ class PBMTS(Thompson):
         self.examination = Examination(examination, positions)
         parts = dict.fromkeys(("clicks", "shows"), self.examination.size)
         super().__init__(samples, floor, Memory(half_life, window), seed, parts)
-        self.beliefs = Beliefs(above("alpha", alpha, 0.0), above("beta", beta, 0.0))
+        self.beliefs = Beliefs(alpha, beta)
 
     def read(self, outcomes: Outcomes) -> tuple[Lessons, Floats]:
         """Return what outcomes teach by position."""
@@ -221,7 +221,7 @@ class PBMTS(Thompson):
         known = np.empty((*arms.shape, 2 + size))
         _read(sums, chances, known)
         tables = self.beliefs.renew(arms, known, chances)
-        self.beliefs.draw(word(self.seed), requests, arms, tables, best)
+        draw_chances(word(self.seed), requests, arms, tables, best)
 
 
 @compiled

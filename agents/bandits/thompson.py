@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agents.api import PAD
-from agents.bandits.beliefs import Beliefs
+from agents.bandits.beliefs import Beliefs, draw_chances
 from agents.bandits.items import REWARDS, ItemPolicy
 from agents.forgetting import Memory
 from agents.lessons import LessonError
@@ -108,7 +108,7 @@ class BernoulliTS(Thompson):
         seed: int = 0,
     ) -> None:
         super().__init__(samples, floor, Memory(half_life, window), seed)
-        self.beliefs = Beliefs(above("alpha", alpha, 0.0), above("beta", beta, 0.0))
+        self.beliefs = Beliefs(alpha, beta)
 
     def read(self, outcomes: Outcomes) -> tuple[Lessons, Floats]:
         """Return what outcomes teach, once it is sure that rewards are between 0 and 1."""
@@ -121,7 +121,7 @@ class BernoulliTS(Thompson):
         arms, known = self.sums.arms.of(requests), self.sums.of(requests)
         known[:, :, 1] -= known[:, :, 0]
         tables = self.beliefs.renew(arms, known, np.zeros(0))
-        self.beliefs.draw(word(self.seed), requests, arms, tables, best)
+        draw_chances(word(self.seed), requests, arms, tables, best)
 
 
 def within_unit(rewards: Floats, name: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from scipy import integrate, special, stats
 
 from agents import PAD
-from agents.bandits.beliefs import NODES, REACH, Beliefs
+from agents.bandits.beliefs import NODES, REACH, Beliefs, draw_chances
 from tests.agents.support import catalogue, requests
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def test_draws_are_from_the_posteriors() -> None:
     arms = np.tile([1, PAD, PAD], (count, 1))
     known = np.tile([[8.0, 2.0], [0, 0], [0, 0]], (count, 1, 1))
     best = np.full((count, 7, 2), PAD)
-    beliefs.draw(np.uint64(5), asked, arms, beliefs.renew(arms, known, NOBODY), best)
+    draw_chances(np.uint64(5), asked, arms, beliefs.renew(arms, known, NOBODY), best)
     assert set(np.unique(best)) == {0, 2}  # places, and never that of the pad
     assert (np.sort(best, axis=2) == [0, 2]).all()
     won = (best[:, :, 0] == 0).sum()
