@@ -270,11 +270,13 @@ def _cell(curves: Floats | None) -> str:
 def draw(found: dict[str, dict[str, Floats]], path: Path) -> None:
     """Draw regret over rounds, a panel a world."""
     figure, axes = plt.subplots(2, 3, figsize=(15, 9), layout="constrained")
-    specs = list(PLAYERS)
+    families = list(dict.fromkeys(spec.partition(":")[0] for spec in PLAYERS))
     for axis, (name, curves) in zip(axes.flat, found.items(), strict=True):
         for spec, runs in curves.items():
-            colour = plt.colormaps["tab20"](specs.index(spec) % 20)
-            axis.plot(np.arange(1, ROUNDS + 1), runs.mean(axis=0), color=colour, label=spec)
+            family, _, options = spec.partition(":")
+            look = {"color": plt.colormaps["tab20"](families.index(family)), "label": spec}
+            style = "-" if not options else ":" if "half_life" in options else "--"
+            axis.plot(np.arange(1, ROUNDS + 1), runs.mean(axis=0), linestyle=style, **look)
         top = found[name]["uniform"].mean(axis=0)[-1]
         axis.set(title=name, xlabel="rounds", ylabel="regret", ylim=(min(0, -0.02 * top), None))
         axis.legend(fontsize=7)
