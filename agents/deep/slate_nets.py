@@ -10,7 +10,7 @@ import torch as th
 from stable_baselines3.common.policies import BasePolicy
 
 from agents.deep.slate_net import Towers
-from agents.deep.slates import SERVINGS, best_slates
+from agents.deep.slates import INDEPENDENT, SERVINGS, best_slates
 from agents.ranks import ranks_from
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class SlateQNets(BasePolicy):
     dueling : bool
         Whether items learn what they add to the value of nothing (Wang et al. 2016), or their whole
         value.
-    null, serving, catalogue
+    choice_model, null, serving, catalogue
         See `agents.deep.slateq.SlateQ`.
     """
 
@@ -58,12 +58,14 @@ class SlateQNets(BasePolicy):
         choice_arch: Sequence[int] = (64,),
         embedding: int = 32,
         dueling: bool = True,
+        choice_model: str = "logit",
         null: str = "learned",
         serving: str = "OS",
         catalogue: NDArray[np.float32] | None = None,
     ) -> None:
         super().__init__(observation_space, action_space)
         self.dueling, self.null, self.serving = dueling, null, serving
+        self.choice_model, self.independent = choice_model, choice_model == "independent"
         self.num_candidates = int(action_space.nvec[0])
         self.slate_size = len(action_space.nvec)
         # Ranks count what is left for a slot; an environment of one user takes places instead.
@@ -108,15 +110,29 @@ class SlateQNets(BasePolicy):
         return base if self.null == "learned" else th.zeros_like(base), values
 
     def logits(self, context: th.Tensor, items: th.Tensor) -> th.Tensor:
-        """Return the log of how much items attract, nothing attracting 1: float32 [B, M]."""
+        """Return the log-odds of items against nothing: float32 [B, M]."""
         base, matches = self.choice(context, items)
         logits: th.Tensor = matches + base[:, None]
         return logits.clamp(-STRONGEST, STRONGEST)
+
+    def weights(self, context: th.Tensor, items: th.Tensor) -> th.Tensor:
+        """Return how much items attract, nothing attracting 1; or how likely each is taken."""
+        logits = self.logits(context, items)
+        return logits.sigmoid() if self.independent else logits.exp()
+
+    def worth(
+        self, weights: th.Tensor, nothing: th.Tensor, values: th.Tensor, slates: th.Tensor
+    ) -> th.Tensor:
+        """Return what slates are worth: float32 [B]; see `agents.deep.slates`."""
+        v = weights.gather(1, slates)
+        gains = (v * (values.gather(1, slates) - nothing[:, None])).sum(dim=1)
+        return nothing + (gains if self.independent else gains / (1.0 + v.sum(dim=1)))
 
     def best(
         self, weights: th.Tensor, nothing: th.Tensor, values: th.Tensor, optimiser: int
     ) -> th.Tensor:
         """Return the slates that an optimiser finds: int64 [B, K]."""
+        optimiser = INDEPENDENT if self.independent else optimiser
         v, q = weights.cpu().double().numpy(), values.cpu().double().numpy()
         q_0 = nothing.cpu().double().numpy()
         slates, _ = best_slates(v, q, np.ones(len(v)), q_0, self.slate_size, optimiser)
@@ -130,8 +146,9 @@ class SlateQNets(BasePolicy):
         context, documents = self._known(observation)
         items = self.on_offer(documents)
         judged = self.judge(self.values, context, items)
-        weights = self.logits(context, items).exp()
-        slates: Rows = self.best(weights, *judged, SERVINGS[self.serving]).cpu().numpy()
+        slates: Rows = (
+            self.best(self.weights(context, items), *judged, SERVINGS[self.serving]).cpu().numpy()
+        )
         return slates
 
     def actions(self, slates: Rows) -> Rows:
@@ -166,7 +183,8 @@ class SlateQNets(BasePolicy):
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         data = super()._get_constructor_parameters()
-        return data | {"null": self.null, "serving": self.serving, "dueling": self.dueling}
+        mine = ("null", "serving", "dueling", "choice_model")
+        return data | {name: getattr(self, name) for name in mine}
 
 
 def _width(space: spaces.Space[Any]) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 
 from agents.api import ShapeError
 from agents.deep.mlp import Mlp, run, width
-from agents.deep.slates import SERVINGS, fill_slate
+from agents.deep.slates import EXACT, GREEDY, INDEPENDENT, SERVINGS, fill_slate
 from agents.jit import compiled
 from agents.options import OptionError, entry
 from agents.registry import register
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     Singles = NDArray[np.float32]
 
+FLAGS = ("dueling", "null_learned", "independent")
 NETS = ("value.context", "value.item", "choice.context", "choice.item")
 
 
@@ -50,6 +51,7 @@ class SlateQPolicy(ScorePolicy):
             raise OptionError(f"serving is {' or '.join(SERVINGS)}, not {serving!r}")
         self.serving = serving
         self.dueling = self.null_learned = True
+        self.independent = False
         self._take({})
 
     @classmethod
@@ -60,6 +62,7 @@ class SlateQPolicy(ScorePolicy):
         policy = cls(serving=nets.serving, seed=seed)
         policy.version = version
         policy.dueling, policy.null_learned = nets.dueling, nets.null == "learned"
+        policy.independent = nets.independent
         networks = (*compile_towers(nets.values), *compile_towers(nets.choice))
         policy._take(dict(zip(NETS, networks, strict=True)))
         return policy
@@ -92,7 +95,7 @@ class SlateQPolicy(ScorePolicy):
             self.dueling,
             self.null_learned,
             requests.slate_size,
-            SERVINGS[self.serving],
+            INDEPENDENT if self.independent else SERVINGS[self.serving],
             out,
         )
         return out
@@ -110,8 +113,7 @@ class SlateQPolicy(ScorePolicy):
         """Return the networks, once there are any."""
         state = super().state_dict()
         if self.nets:
-            state["dueling"] = np.array(self.dueling)
-            state["null_learned"] = np.array(self.null_learned)
+            state |= {flag: np.array(getattr(self, flag)) for flag in FLAGS}
         for name, net in self.nets.items():
             state |= net.state(name)
         return state
@@ -119,11 +121,13 @@ class SlateQPolicy(ScorePolicy):
     def load_state_dict(self, state: State) -> None:
         """Take over networks."""
         nets: dict[str, Mlp] = {}
-        if "dueling" in state:
+        flags: dict[str, bool] = {}
+        if FLAGS[0] in state:
             nets = {name: Mlp.load(state, name) for name in NETS}
-            self.dueling = bool(entry(state, "dueling", np.bool_, ()))
-            self.null_learned = bool(entry(state, "null_learned", np.bool_, ()))
+            flags = {flag: bool(entry(state, flag, np.bool_, ())) for flag in FLAGS}
         super().load_state_dict(state)
+        for flag, value in flags.items():
+            setattr(self, flag, value)
         self._take(nets)
 
 
@@ -161,15 +165,17 @@ def _scores(
                     value += user[1 + e] * value_items[item, e]
                     logit += taste[1 + e] * choice_items[item, e]
                 v[j], q[j] = exp(min(max(logit, -30.0), 30.0)), value
+                if optimiser == INDEPENDENT:
+                    v[j] /= 1.0 + v[j]
         nothing = user[0] if null_learned else 0.0
         slate[:] = -1
         worth = fill_slate(v, q, 1.0, nothing, optimiser, slate)
-        base = nothing if optimiser == 0 else worth
+        base = worth if optimiser == EXACT else nothing
         highest = 0.0
         for j in range(M):
             out[b, j] = v[j] * (q[j] - base)
             highest = max(highest, abs(out[b, j]))
-        if optimiser == 1:  # the greedy order is not that of what items add in the end
+        if optimiser == GREEDY:  # the greedy order is not that of what items add in the end
             for k in range(slots):
                 if slate[k] >= 0:
                     out[b, slate[k]] = highest + slots - k

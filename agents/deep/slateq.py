@@ -11,9 +11,13 @@ published Q(s, nothing) is 0 (`null="zero"`). But where nothing is taken the ses
 what it is then worth can be learned like any item's (`null="learned"`): only then is a slate that
 leaves the user with a good future, rather than with a bad item, known to be good.
 
-The choice model is a conditional logit, learned from what users take. Returns run over `n_steps`
-steps before the value of the next slate stands in for the rest: with few, values creep from the end
-of a session to its start, over hundreds of steps.
+The choice model is a conditional logit, learned from what users take. Where users may take several
+items of a slate, each by itself (`choice="independent"`), what each adds to the value of nothing
+adds up.
+
+Returns run over `n_steps` steps before the value of the next slate stands in for the rest. With
+few, values creep from the end of a session to its start, over hundreds of steps; with many they are
+noisy. A schedule may have many at first and fewer once the values stand.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.utils import LinearSchedule
+from stable_baselines3.common.utils import FloatSchedule, LinearSchedule
 from torch.nn import functional
 
 from agents.deep.slate_buffer import SlateBatch, SlateReplayBuffer
@@ -44,6 +48,7 @@ TARGETS = {"TT": "top-k", "GT": "greedy", "OT": "exact", "SARSA": None, "MYOP": 
 """How the next slate is found when learning, by the paper's names: by an optimiser, or as it was
 shown (SARSA), or not at all (MYOP)."""
 NULLS = ("zero", "learned")
+CHOICES = ("logit", "independent")
 RATE = LinearSchedule(1e-3, 3e-5, 1.0)
 """The default learning rate, over the progress of training."""
 STEEPEST = 10.0
@@ -76,12 +81,14 @@ class SlateQ(OffPolicyAlgorithm):
         was shown; MYOP looks no further than the reward.
     serving : {"OS", "GS", "TS"}
         How slates are found when deciding.
+    choice : {"logit", "independent"}
+        Whether a user takes one item of a slate at most, or each by itself.
     null : {"learned", "zero"}
         What no choice is worth.
     double : bool
         Whether the next slate is found by the present network and valued by the target network
         (van Hasselt et al. 2016), or both by the target network.
-    n_steps : int
+    n_steps : float or Schedule
         Over how many steps rewards are summed.
     exploration : float
         The share of slates that are drawn at random.
@@ -122,9 +129,10 @@ class SlateQ(OffPolicyAlgorithm):
         *,
         target: str = "OT",
         serving: str = "OS",
+        choice: str = "logit",
         null: str = "learned",
         double: bool = True,
-        n_steps: int = 10,
+        n_steps: float | Schedule = 10,
         exploration: float = 0.05,
         reward_scale: float | None = None,
         catalogue: np.ndarray[Any, np.dtype[np.float32]] | None = None,
@@ -139,6 +147,7 @@ class SlateQ(OffPolicyAlgorithm):
         for option, given, known in (
             ("target", target, TARGETS),
             ("serving", serving, SERVINGS),
+            ("choice", choice, CHOICES),
             ("null", null, NULLS),
         ):
             if given not in known:
@@ -165,8 +174,10 @@ class SlateQ(OffPolicyAlgorithm):
             sde_support=False,
             supported_action_spaces=(spaces.MultiDiscrete,),
         )
-        self.target, self.serving, self.null, self.double = target, serving, null, double
-        self.return_steps = int(at_least("n_steps", n_steps, 1))
+        self.target, self.serving, self.double = target, serving, double
+        self.choice, self.null = choice, null
+        self.steps_schedule = FloatSchedule(n_steps)
+        at_least("n_steps", self.steps_schedule(1.0), 1.0)
         self.exploration = share("exploration", exploration)
         self.reward_scale = None if reward_scale is None else above("reward_scale", reward_scale, 0)
         self.catalogue = catalogue
@@ -189,6 +200,7 @@ class SlateQ(OffPolicyAlgorithm):
             "catalogue": self.catalogue,
             "serving": self.serving,
             "null": self.null,
+            "choice_model": self.choice,
         }
         kept = getattr(self, "generator", None)  # of a model that was loaded
         with th.random.fork_rng(devices=[]):
@@ -252,7 +264,8 @@ class SlateQ(OffPolicyAlgorithm):
     def train(self, gradient_steps: int, batch_size: int) -> None:
         """Take gradient steps on values and choice model, each followed by the target network."""
         buffer = self.replay_buffer
-        if not buffer.ready(self.return_steps):
+        steps = max(1, round(self.steps_schedule(self._current_progress_remaining)))
+        if not buffer.ready(steps):
             return
         if self.reward_scale is None:
             typical = float(buffer.gains[: buffer.size()].square().mean().sqrt())
@@ -261,11 +274,12 @@ class SlateQ(OffPolicyAlgorithm):
         self._update_learning_rate([self.policy.optimizer, self.policy.choice_optimizer])
         losses = np.empty((gradient_steps, 2))
         for step in range(gradient_steps):
-            batch = buffer.draw(batch_size, self.return_steps, self.gamma, self.generator)
+            batch = buffer.draw(batch_size, steps, self.gamma, self.generator)
             losses[step] = self._value_step(batch), self._choice_step(batch)
             self.policy.follow(self.tau)
         self._updates += gradient_steps
         self.logger.record("train/n_updates", self._updates, exclude="tensorboard")
+        self.logger.record("train/n_steps", steps)
         self.logger.record("train/value_loss", losses[:, 0].mean())
         self.logger.record("train/choice_loss", losses[:, 1].mean())
 
@@ -275,20 +289,22 @@ class SlateQ(OffPolicyAlgorithm):
         nothing, values = self.policy.judge(
             self.policy.values, batch.context, self.policy.shown(batch.documents, batch.slates)
         )
-        taken, slot = batch.clicks.any(dim=1), batch.clicks.float().argmax(dim=1)
-        value = th.where(taken, values.gather(1, slot[:, None])[:, 0], nothing)
+        value = nothing + ((values - nothing[:, None]) * batch.clicks).sum(dim=1)
         error = (value - wanted) ** 2
         if self.null == "zero":
-            error = error[taken]
+            error = error[batch.clicks.any(dim=1)]
         return _descend(self.policy.optimizer, self.policy.values, error.mean())
 
     def _choice_step(self, batch: SlateBatch) -> float:
         """Make what was taken likelier; return the loss."""
         logits = self.policy.logits(batch.context, self.policy.shown(batch.documents, batch.slates))
-        logits = th.cat([logits, th.zeros_like(logits[:, :1])], dim=1)
-        taken, slot = batch.clicks.any(dim=1), batch.clicks.float().argmax(dim=1)
-        chosen = th.where(taken, slot, logits.shape[1] - 1)
-        loss = functional.cross_entropy(logits, chosen)
+        if self.choice == "independent":
+            loss = functional.binary_cross_entropy_with_logits(logits, batch.clicks.float())
+        else:
+            logits = th.cat([logits, th.zeros_like(logits[:, :1])], dim=1)
+            taken, slot = batch.clicks.any(dim=1), batch.clicks.float().argmax(dim=1)
+            chosen = th.where(taken, slot, logits.shape[1] - 1)
+            loss = functional.cross_entropy(logits, chosen)
         return _descend(self.policy.choice_optimizer, self.policy.choice, loss)
 
     @th.no_grad()
@@ -299,7 +315,7 @@ class SlateQ(OffPolicyAlgorithm):
         if self.target == "MYOP":
             return rewards
         items = self.policy.on_offer(batch.next_documents)
-        weights = self.policy.logits(batch.next_context, items).exp()
+        weights = self.policy.weights(batch.next_context, items)
         nothing, values = self.policy.judge(self.policy.target, batch.next_context, items)
         slates = batch.next_slates
         optimiser = TARGETS[self.target]
@@ -307,9 +323,7 @@ class SlateQ(OffPolicyAlgorithm):
             chooser = self.policy.values if self.double else self.policy.target
             judged = self.policy.judge(chooser, batch.next_context, items)
             slates = self.policy.best(weights, *judged, OPTIMISERS[optimiser])
-        v = weights.gather(1, slates)
-        worth = (nothing + (v * values.gather(1, slates)).sum(dim=1)) / (1.0 + v.sum(dim=1))
-        return rewards + batch.discounts * worth
+        return rewards + batch.discounts * self.policy.worth(weights, nothing, values, slates)
 
     # --- leaving
 

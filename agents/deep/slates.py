@@ -10,6 +10,9 @@ v_i (q_i - q_0) ("top-k"), slot by slot the item that makes Q(A) highest ("greed
 slate there is ("exact"). The paper finds the last one by a linear program, since Q(A) is a ratio of
 linear functions; the same maximum r is where the K largest v_i (q_i - r) sum to v_0 (r - q_0), to
 which iteration climbs in a few rounds (Dinkelbach 1967, "On nonlinear fractional programming").
+
+Where users may take several items, each by itself with probability v_i, a slate is worth
+q_0 + sum_A v_i (q_i - q_0), and the K highest v_i (q_i - q_0) are the best there is.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from agents.jit import compiled
 if TYPE_CHECKING:
     from agents.api import Floats, Rows
 
-TOP_K, GREEDY, EXACT = range(3)
+TOP_K, GREEDY, EXACT, INDEPENDENT = range(4)
 OPTIMISERS = {"top-k": TOP_K, "greedy": GREEDY, "exact": EXACT}
 """The ways to fill a slate, by name."""
 SERVINGS = {"TS": TOP_K, "GS": GREEDY, "OS": EXACT}
@@ -49,7 +52,8 @@ def best_slates(
     slots : int
         K.
     optimiser : int
-        One of `OPTIMISERS`.
+        One of `OPTIMISERS`, or `INDEPENDENT`, for which weights are probabilities and there is no
+        `blank`.
 
     Returns
     -------
@@ -96,6 +100,11 @@ def fill_slate(v: Floats, q: Floats, v_0: float, q_0: float, optimiser: int, sla
         return _fill_greedily(v, q, v_0, q_0, slate)
     gains = np.empty(len(v))
     worth = _fill(v, q, v_0, q_0, q_0, gains, slate)
+    if optimiser == INDEPENDENT:
+        worth = q_0
+        for j in slate:
+            if j >= 0:
+                worth += gains[j]
     if optimiser == EXACT:
         for _ in range(_ROUNDS):
             ratio = worth
