@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -107,12 +108,15 @@ def describe(
     rewards: Sequence[str] = ("click=1",),
     aggregation: str = "max",
     late: int = 0,
+    quarantine: float | None = None,
+    flood: float | None = None,
     worker: str = "1",
     seed: int = 0,
 ) -> WorkerConfig:
     """Return a loop's configuration from what a command was given; times in seconds."""
-    from streaming import Rules, WorkerConfig
+    from streaming import Quarantine, Rules, WorkerConfig
 
+    watched = quarantine is not None or flood is not None
     users, items = _features(like, user_features, item_features)
     return WorkerConfig(
         users=users,
@@ -131,6 +135,12 @@ def describe(
             rewards=dict(_worth(word) for word in rewards),
             aggregation=aggregation,
         ),
+        quarantine=Quarantine(
+            threshold=1.0 if quarantine is None else quarantine,
+            flood=math.inf if flood is None else flood,
+        )
+        if watched
+        else None,
     )
 
 

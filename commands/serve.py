@@ -75,6 +75,18 @@ def serve(
         int,
         typer.Option(help="How long after its window an outcome is still corrected, in s.", min=0),
     ] = 0,
+    quarantine: Annotated[
+        float | None,
+        typer.Option(
+            help="Learn nothing from feedback of this anomaly score or more: 0.97, 1 at most."
+        ),
+    ] = None,
+    flood: Annotated[
+        int | None,
+        typer.Option(
+            help="Learn nothing from users who send so many events within a minute.", min=1
+        ),
+    ] = None,
     name: Annotated[
         str,
         typer.Option(
@@ -105,6 +117,8 @@ def serve(
         rewards=reward or ("click=1",),
         aggregation=aggregation,
         late=late,
+        quarantine=quarantine,
+        flood=flood,
         worker=name,
         seed=seed,
     )

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from streaming.replay import Replayed, replay_log
     from streaming.restore import RestoreError
     from streaming.resume import start_after
-    from streaming.rules import Limits, RuleError, Rules
+    from streaming.rules import Limits, Quarantine, RuleError, Rules
     from streaming.sending import CONTEXT, FEATURES, NamelessError, schema_of
     from streaming.topics import Topics
     from streaming.traffic import Faults, Step, Traffic, TrafficError
@@ -68,7 +68,7 @@ _HOMES = {
     "replay": ("Replayed", "replay_log"),
     "restore": ("RestoreError",),
     "resume": ("start_after",),
-    "rules": ("Limits", "RuleError", "Rules"),
+    "rules": ("Limits", "Quarantine", "RuleError", "Rules"),
     "sending": ("CONTEXT", "FEATURES", "NamelessError", "schema_of"),
     "topics": ("Topics",),
     "traffic": ("Faults", "Step", "Traffic", "TrafficError"),
@@ -106,6 +106,7 @@ __all__ = [
     "MemoryBus",
     "NamelessError",
     "OutcomeRecord",
+    "Quarantine",
     "RankedItem",
     "RankingEvent",
     "Recommendation",

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 from agents.api import RecloopError
 from streaming.features import Schema
-from streaming.rules import DAY, Limits, Rules
+from streaming.rules import DAY, Limits, Quarantine, Rules
 from streaming.topics import DEFAULT_PARTITIONS, DEFAULT_PREFIX, Topics
 
 _BYTES_PER_NUMBER = 24
 _BYTES_PER_NAME = 1540  # 256 characters, escaped
-_OTHER_NAMES = 6
+_OTHER_NAMES = 7
 _LARGEST_OUTCOME = 1_048_000
 
 
@@ -50,6 +50,8 @@ class WorkerConfig:
         What the policy's randomness is rooted in; logged with every decision.
     rules : Rules
     limits : Limits
+    quarantine : Quarantine, optional
+        From where on feedback is suspected and not learned from. Without it nothing is.
 
     Raises
     ------
@@ -72,6 +74,7 @@ class WorkerConfig:
     seed: int = 0
     rules: Rules = field(default_factory=Rules)
     limits: Limits = field(default_factory=Limits)
+    quarantine: Quarantine | None = None
 
     def __post_init__(self) -> None:
         for name in ("partitions", "slate_size", "ttl", "batch_size", "snapshot_every"):

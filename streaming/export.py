@@ -3,7 +3,8 @@
 An outcome says what was shown and how likely it was, and names the set it was chosen from by its
 hash. Offline evaluation asks what else could have been shown, so an outcome is exported if that set
 is the catalogue as it is now. The others are left out, and counted by the reason. What was
-corrected is exported as it was corrected last: the topic is read for corrections first.
+corrected is exported as it was corrected last: the topic is read for corrections first. What is
+quarantined is nobody's answer, and left out.
 """
 
 from __future__ import annotations
@@ -149,6 +150,8 @@ class _Shelf:
 
     def unfit(self, record: OutcomeRecord) -> str | None:
         """Return why an outcome cannot be evaluated, if it cannot."""
+        if record.quarantined is not None:
+            return "it is quarantined: a bot's, or a flood"
         if record.propensities is None:
             return "nobody stated how likely it was"
         if record.candidates != self._fingerprint or not self._rows.keys() >= set(record.items):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from streaming.join import Join
 from streaming.restore import RestoreError, outcomes_in_order, shard_from
+from streaming.suspicion import Suspicion
 from streaming.transport.api import TopicPartition
 
 if TYPE_CHECKING:
@@ -146,18 +147,28 @@ class Holdings:
         committed = self._consumer.committed()
         gone = [p for p in changelogs if self.address(p) not in committed]
         self._claims.release(gone)
+        quarantine, suspicions = self._config.quarantine, dict[int, Suspicion | None]()
         for partition in sorted(changelogs.keys() - gone):
             changelog = changelogs[partition]
             shard = shard_from(changelog, self._topics, partition, self._config.features)
-            join = Join(self._topics.feedback, shard, self._config.rules, self._config.limits)
+            judge = None
+            if quarantine is not None:
+                judge = Suspicion(quarantine.threshold, quarantine.flood)
+            join = Join(
+                self._topics.feedback, shard, self._config.rules, self._config.limits, judge
+            )
             self._held[partition] = Held(shard, join, committed[self.address(partition)])
+            suspicions[partition] = judge
         self._exchange.hold(self._held)
-        self._learn(sorted(changelogs.keys() - gone))
+        self._learn(suspicions)
 
-    def _learn(self, partitions: list[int]) -> None:
+    def _learn(self, suspicions: dict[int, Suspicion | None]) -> None:
         """Learn all that partitions have taught and this worker has not learned yet."""
-        learner = self._learner
+        learner, partitions = self._learner, list(suspicions)
         for outcomes in outcomes_in_order(self._transport, self._topics, partitions):
+            for partition, suspicion in suspicions.items():
+                if suspicion is not None:
+                    suspicion.recall([o for o in outcomes if o.partition == partition])
             learner.learn([o for o in outcomes if o.number >= learner.numbers.get(o.partition, 0)])
         for partition in partitions:
             known = learner.numbers.get(partition, 0)

@@ -123,4 +123,6 @@ def outcome_of(closed: Closed, partition: int, seq: int, window: int) -> Outcome
         candidates=ranking.candidates,
         corrects=closed.corrects,
         replaced=closed.replaced,
+        signs=closed.signs,
+        quarantined=ranking.quarantined,
     )

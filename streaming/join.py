@@ -30,6 +30,7 @@ from streaming.events import BadEventError, Erasure, InteractionEvent, RankingEv
 from streaming.records import KEPT_BYTES, DeadLetter, letter_of
 from streaming.slates import RefusedError
 from streaming.state import Credit, OpenRanking, Waiting
+from streaming.suspicion import signs_of
 from streaming.watermark import Watermark
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from streaming.events import Field
     from streaming.rules import Limits, Rules
     from streaming.state import Shard, UserState
+    from streaming.suspicion import Suspicion
     from streaming.transport.api import Record
 
 _LARGEST_REWARD = 1e30
@@ -77,7 +79,7 @@ class Closed:
     """A ranking whose window has passed, and the reward of each slot.
 
     `number` is the outcome's in its partition; a correction says which outcome it corrects, and
-    the rewards that it replaces.
+    the rewards that it replaces. `signs` are what it was judged by, if it was.
     """
 
     user: str
@@ -86,6 +88,7 @@ class Closed:
     number: int
     corrects: int | None = None
     replaced: list[float] = field(default_factory=list)
+    signs: list[float] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -121,10 +124,19 @@ class Join:
         The partition's state, which is changed.
     rules : Rules
     limits : Limits
+    suspicion : Suspicion, optional
+        Judges what closes: it has learned from the partition's outcomes so far.
     """
 
-    def __init__(self, topic: str, shard: Shard, rules: Rules, limits: Limits) -> None:
-        self._topic, self._shard = topic, shard
+    def __init__(
+        self,
+        topic: str,
+        shard: Shard,
+        rules: Rules,
+        limits: Limits,
+        suspicion: Suspicion | None = None,
+    ) -> None:
+        self._topic, self._shard, self._suspicion = topic, shard, suspicion
         self._rules, self._limits = rules, limits
         self._watermark = Watermark(
             rules.quorum, rules.lateness, shard.state.newest, shard.state.floor
@@ -384,11 +396,25 @@ class Join:
         ranking.number = self._counts.numbered
         ranking.rewards = self._rewards(ranking, late=False)
         self._counts.outcomes += 1
-        self._batch.closed.append(Closed(name, ranking, ranking.rewards, ranking.number))
+        self._batch.closed.append(
+            Closed(name, ranking, ranking.rewards, ranking.number, signs=self._judge(name, ranking))
+        )
         if self._rules.late:
             user.closed[id_] = ranking
             if any(credit.late for credit in ranking.credits):
                 self._corrected[name, id_] = None
+
+    def _judge(self, name: str, ranking: OpenRanking) -> list[float]:
+        """Put a ranking that closes into quarantine if it is suspected; return its signs."""
+        if self._suspicion is None:
+            return []
+        signs = signs_of(ranking, self._shard.user(name), self._rules.window)
+        ranking.quarantined = self._suspicion.judge(signs)
+        if ranking.quarantined is None:
+            self._suspicion.learn(signs)
+        else:
+            self._counts.quarantined += 1
+        return list(signs)
 
     def _correct(self, name: str, id_: str) -> None:
         """Correct an outcome by what came late, if that changes its rewards."""

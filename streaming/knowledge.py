@@ -51,7 +51,7 @@ class Knowledge(Protocol):
 
     @property
     def learned(self) -> int:
-        """How many outcomes were learned from, over all partitions."""
+        """How many outcomes were taken in, over all partitions."""
 
     @property
     def follows(self) -> bool:
@@ -66,6 +66,8 @@ class Knowledge(Protocol):
 
     def learn(self, records: Sequence[OutcomeRecord]) -> None:
         """Learn from outcomes, in this order; those learned from already are passed over.
+
+        What is quarantined is taken note of, and teaches nothing.
 
         Raises
         ------
@@ -88,6 +90,11 @@ def knowledge_of(make_policy: Callable[[], Policy]) -> Knowledge:
     policy = make_policy()
     parts = additive_parts(policy)
     return Weights(policy) if parts is None else Sums(policy, make_policy, parts)
+
+
+def _trusted(records: list[OutcomeRecord]) -> list[OutcomeRecord]:
+    """Return the records that something may be learned from."""
+    return [record for record in records if record.quarantined is None]
 
 
 class _Numbered:
@@ -156,8 +163,9 @@ class Sums(_Numbered):
     def learn(self, records: Sequence[OutcomeRecord]) -> None:
         """Learn from outcomes and corrections; see `Knowledge.learn`."""
         fresh = self._new(records)
-        for partition in {record.partition for record in fresh}:
-            mine = [record for record in fresh if record.partition == partition]
+        taught = _trusted(fresh)
+        for partition in {record.partition for record in taught}:
+            mine = [record for record in taught if record.partition == partition]
             for corrects, some in groupby(mine, key=lambda record: record.corrects is not None):
                 if corrects:
                     self._correct(partition, list(some))
@@ -165,7 +173,7 @@ class Sums(_Numbered):
                     for run in runs(list(some)):
                         self._of(partition).update(outcomes_of(run))
         if not self._stale:  # else it is summed anew anyway
-            for run in runs([record for record in fresh if record.corrects is None]):
+            for run in runs([record for record in taught if record.corrects is None]):
                 self.policy.update(outcomes_of(run))
         self._note(fresh)
 
@@ -254,7 +262,8 @@ class Weights(_Numbered):
             return
         self.settle()  # what was heard comes before what follows it
         fresh = self._new(records)
-        for run in runs([record for record in fresh if record.corrects is None]):
+        taught = [record for record in _trusted(fresh) if record.corrects is None]
+        for run in runs(taught):
             self.policy.update(outcomes_of(run))
         self._note(fresh)
 

@@ -129,7 +129,7 @@ class Learner:
 
     @property
     def learned(self) -> int:
-        """How many outcomes the policy has learned from: the `seq` of the next one."""
+        """How many outcomes were taken in: the `seq` of the next one."""
         return self.knowledge.learned
 
     @property
@@ -155,7 +155,8 @@ class Learner:
         ----------
         records : sequence of OutcomeRecord
             The outcomes that follow those learned from, in the order of `seq`. Corrections teach
-            the policy, if it can be corrected, and not the click model.
+            the policy, if it can be corrected, and not the click model; what is quarantined
+            teaches nothing.
 
         Raises
         ------
@@ -174,7 +175,10 @@ class Learner:
             numbers[record.partition] = due + 1
         self.knowledge.learn(records)
         self.numbers = numbers
-        return [record if record.replaced else self._judge(record) for record in records]
+        return [
+            record if record.replaced or record.quarantined else self._judge(record)
+            for record in records
+        ]
 
     def _judge(self, record: OutcomeRecord) -> OutcomeRecord:
         """Predict each slot, then learn from those seen."""

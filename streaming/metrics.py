@@ -57,6 +57,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         Records of `items` that were refused; these are dead letters too.
     outcomes, corrections, decisions : int
         Records published.
+    quarantined : int
+        Outcomes among them that nothing learns from: a bot's, or a flood.
     log_loss, auc : float or None
         Of the click model, over the latest slots, predicted before learning.
     drifts : int
@@ -81,6 +83,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     items: int
     outcomes: int
     corrections: int
+    quarantined: int
     decisions: int
     log_loss: float | None
     auc: float | None
@@ -110,6 +113,7 @@ def report(counts: Iterable[Counts], learner: Learner, stopwatch: Stopwatch) -> 
         items=sum(part.items for part in parts),
         outcomes=sum(part.outcomes for part in parts),
         corrections=sum(part.corrections for part in parts),
+        quarantined=sum(part.quarantined for part in parts),
         decisions=sum(part.decisions for part in parts),
         log_loss=_finite(learner.log_loss),
         auc=_finite(learner.auc),

@@ -97,7 +97,7 @@ class OutcomeRecord(msgspec.Struct, frozen=True, kw_only=True):
         Its address: the partition of the user, and its number there, without gaps. Corrections are
         numbered with the outcomes.
     seq : int
-        How many outcomes its writer had learned from before this one. Without gaps over all
+        How many outcomes its writer had taken in before this one. Without gaps over all
         partitions as long as one worker has them all; with `partition` it is the order to fold in.
     ranking, user : str
     session : str or None
@@ -127,6 +127,10 @@ class OutcomeRecord(msgspec.Struct, frozen=True, kw_only=True):
     replaced : list of K floats
         The rewards that this correction takes back: those of the outcome, or of the correction
         before this one.
+    signs : list of floats
+        What feedback was judged by, if it was: see `suspicion.Signs`.
+    quarantined : str or None
+        Why nothing may learn from this outcome, if it is suspected to be a bot's or a flood.
     """
 
     partition: int
@@ -151,6 +155,8 @@ class OutcomeRecord(msgspec.Struct, frozen=True, kw_only=True):
     predictions: list[float] = []
     corrects: int | None = None
     replaced: list[float] = []
+    signs: list[float] = []
+    quarantined: str | None = None
     schema: int = SCHEMA
 
 

@@ -115,6 +115,35 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
+class Quarantine:
+    """From where on feedback is taken for a bot's or a flood, and not learned from.
+
+    Parameters
+    ----------
+    threshold : float
+        The anomaly score from which a ranking's feedback is suspected. No score reaches 1: at 1
+        only floods are.
+    flood : float
+        How many events a minute of one user are a flood; infinity bounds nothing.
+
+    Raises
+    ------
+    RuleError
+        If the threshold is no score, or the bound not positive.
+    """
+
+    threshold: float = 0.97
+    flood: float = math.inf
+
+    def __post_init__(self) -> None:
+        if not (0.0 < self.threshold <= 1.0 and self.flood > 0.0):
+            raise RuleError(
+                "the threshold of quarantine must be above 0 and at most 1, and flood positive, "
+                f"not {self.threshold} and {self.flood}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """What one user may take up, so that memory and messages stay bounded.
 

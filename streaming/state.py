@@ -52,7 +52,8 @@ class Credit(msgspec.Struct, array_like=True, order=True, gc=False):
 class OpenRanking(msgspec.Struct, array_like=True, gc=False):
     """A slate that was shown, and what came of it so far.
 
-    When its attribution window has passed it has an outcome, with a number and these rewards.
+    When its attribution window has passed it has an outcome, with a number and these rewards, and
+    perhaps a reason why nothing may learn from it.
     """
 
     id: str
@@ -71,6 +72,7 @@ class OpenRanking(msgspec.Struct, array_like=True, gc=False):
     credits: list[Credit] = []
     number: int = -1
     rewards: list[float] = []
+    quarantined: str | None = None
 
     @property
     def size(self) -> int:
@@ -149,8 +151,8 @@ class Counts(msgspec.Struct):
 
     An event that was read is in exactly one of `users`, `rankings`, `interactions`, `duplicates`,
     `dead` (by kind), `waiting`, `erasures` or `erased_interactions` (which waited when their user
-    was erased). `erased_rankings` were open then, and make no outcomes. Refused records of `items`
-    are counted by partition 0.
+    was erased). `erased_rankings` were open then, and make no outcomes. `quarantined` are among the
+    outcomes. Refused records of `items` are counted by partition 0.
     """
 
     users: int = 0
@@ -166,6 +168,7 @@ class Counts(msgspec.Struct):
     erased_rankings: int = 0
     erased_interactions: int = 0
     corrections: int = 0
+    quarantined: int = 0
 
     @property
     def open(self) -> int:

@@ -3,7 +3,8 @@
 What is suspected is published with its reason, and nothing learns from it. Two eyes look: a plain
 bound on how fast one user sends, and half-space trees (Tan, Ting & Liu 2011), which know what
 feedback is like here and find what is unlike it. They look at four signs of a ranking, which are
-written into its outcome, so that a worker which restores itself sees what was seen.
+written into its outcome, so that a worker which restores itself sees what was seen. Each partition
+has a `Suspicion` of its own, so a verdict hangs on that partition's outcomes alone.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from river import anomaly
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streaming.records import OutcomeRecord
     from streaming.state import OpenRanking, UserState
 
 MINUTE = 60_000
@@ -32,7 +36,7 @@ class Signs(NamedTuple):
         How many rewarded interactions it collected.
     pace : float
         How many events the user sent in the minute that ended when it was shown, or in the minute
-        after: the more of the two.
+        after, but within the attribution window: the more of the two.
     delay : float
         Milliseconds from the ranking to its first rewarded interaction; the attribution window
         where there is none.
@@ -47,7 +51,7 @@ class Signs(NamedTuple):
 
 
 def signs_of(ranking: OpenRanking, user: UserState, window: int) -> Signs:
-    """Return the signs of a ranking that closes.
+    """Return the signs of a ranking that closes; what came too late for it does not count.
 
     Parameters
     ----------
@@ -57,15 +61,16 @@ def signs_of(ranking: OpenRanking, user: UserState, window: int) -> Signs:
     window : int
         The attribution window in milliseconds.
     """
-    delays = [max(0, credit.time - ranking.time) for credit in ranking.credits]
+    credits = [credit for credit in ranking.credits if not credit.late]
+    delays = [max(0, credit.time - ranking.time) for credit in credits]
     ages = [time - ranking.time for time in user.remembered.values()]
     before = sum(-MINUTE < age <= 0 for age in ages)
-    after = sum(0 < age <= MINUTE for age in ages)
+    after = sum(0 < age <= min(MINUTE, window) for age in ages)
     return Signs(
         interactions=float(len(delays)),
         pace=float(max(before, after)),
         delay=float(min(delays, default=window)),
-        share=len({credit.slot for credit in ranking.credits}) / len(ranking.items),
+        share=len({credit.slot for credit in credits}) / len(ranking.items),
     )
 
 
@@ -104,6 +109,12 @@ class Suspicion:
         """Learn what is usual from feedback that was not suspected."""
         self._trees.learn_one(_scaled(signs))
         self._seen += 1
+
+    def recall(self, records: Sequence[OutcomeRecord]) -> None:
+        """Learn from a partition's outcomes what was learned when they were made."""
+        for record in records:
+            if record.signs and record.quarantined is None:
+                self.learn(Signs(*record.signs))
 
 
 def _scaled(signs: Signs) -> dict[str, float]:
