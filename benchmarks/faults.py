@@ -171,7 +171,7 @@ class Told:
         self._same("events counted", sum(count.events for count in counts), len(sent))
         if not rankings:
             raise FaultError("nothing was shown to anybody: there was nothing to lose")
-        self._same("outcomes of rankings", len({o.ranking for o in outcomes}), rankings)
+        self._same("outcomes of rankings", len({(o.user, o.ranking) for o in outcomes}), rankings)
         self._same("outcomes", len(outcomes), rankings)
         self._same("waiting", sum(count.waiting for count in counts), 0)
         self._same("decisions", sum(count.decisions for count in counts), len(decisions))
