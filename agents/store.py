@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import numpy as np
@@ -53,12 +53,27 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True):
     text: dict[str, Text]
 
 
-def save(policy: Policy, spec: Spec, folder: Path | str) -> None:
+class Stateful(Protocol):
+    """What can be kept in a folder: a policy, or a training that shall go on later."""
+
+    @property
+    def name(self) -> str:
+        """What is kept."""
+
+    def state_dict(self) -> State:
+        """Return all there is to keep, as arrays of numbers or text."""
+
+    def load_state_dict(self, state: State) -> None:
+        """Take it over."""
+
+
+def save(policy: Stateful, spec: Spec, folder: Path | str) -> None:
     """Write a policy and what it has learned into a folder, in place of what it held before.
 
     Parameters
     ----------
-    policy : Policy
+    policy : Stateful
+        A policy, or what else has a name and a state.
     spec : Spec
         How the policy was built.
     folder : path
@@ -101,7 +116,7 @@ def load(folder: Path | str, policy: Policy | None = None) -> Policy:
         If the folder holds no policy, one of another format, or files that were changed.
     """
     folder = Path(folder)
-    manifest, spec = _manifest(folder), spec_in(folder)
+    spec = spec_in(folder)
     if policy is None:
         if spec.own:
             raise StoreError(
@@ -109,13 +124,20 @@ def load(folder: Path | str, policy: Policy | None = None) -> Policy:
                 "which runs no code that a folder names"
             )
         policy = spec.make()
+    restore(folder, policy)
+    return policy
+
+
+def restore(folder: Path | str, policy: Stateful) -> None:
+    """Let what was built alike take over the state that a folder holds; see `load`."""
+    folder = Path(folder)
+    manifest = _manifest(folder)
     if policy.name != manifest.policy:
         raise StoreError(f"{folder} holds a policy named {manifest.policy!r}, not {policy.name!r}")
     try:
         policy.load_state_dict(_state(folder, manifest))
     except (KeyError, ValueError, TypeError) as error:
         raise StoreError(f"{folder} holds no state of {policy.name!r}: {error}") from error
-    return policy
 
 
 def spec_in(folder: Path | str) -> Spec:

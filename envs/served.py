@@ -15,6 +15,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 
+from agents.deep.latent import judged
 from envs.sb3 import SlateVecEnv
 from envs.spaces import SlateSpace, ranks_of, slates_from
 from envs.vector import WorldVectorEnv
@@ -89,6 +90,34 @@ class Points(Actions):
         units = self.latent.actions(actions.astype(np.float32))
         items, candidates = env.offer()
         return best(self.latent.scores(units, items, candidates), self.slots)
+
+
+class Judged(Points):
+    """Of the items nearest to the action, those that a critic values most (Wolpertinger).
+
+    `model` is set once the model is built, which needs the environment first.
+    """
+
+    model: Any
+    shown: NDArray[np.float32]
+    """The points that were shown last: the mean features of every slate, float32 [B, F]."""
+
+    def read(self, actions: NDArray[Any], env: ServedVecEnv) -> Rows:
+        """Return the slates of the most valued near items."""
+        from agents.deep.wolpertinger import values_of
+
+        units = self.latent.actions(actions.astype(np.float32))
+        items, candidates = env.offer()
+        fits = self.latent.scores(units, items, candidates)
+        near = self.latent.near(fits, candidates)
+        b, m = np.nonzero(near >= 0)
+        values = np.zeros(near.shape)
+        told = self.latent.actions(items[near[b, m]])
+        values[b, m] = values_of(self.model, env.seen["user"][b], told)
+        slates = best(judged(fits, near, values), self.slots)
+        rows = np.take_along_axis(candidates, slates, axis=1)
+        self.shown = items[rows].mean(axis=1)
+        return slates
 
 
 def best(scores: NDArray[np.float64], slots: int) -> Rows:

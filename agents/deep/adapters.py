@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from gymnasium import spaces
+from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import CombinedExtractor, FlattenExtractor
 from stable_baselines3.dqn.policies import DQNPolicy
@@ -73,7 +74,7 @@ def from_sb3(
     """
     policy = model.policy
     head = _head(model)
-    if isinstance(policy, ActorCriticPolicy):
+    if isinstance(policy, ActorCriticPolicy | MaskableActorCriticPolicy):
         hidden = policy.mlp_extractor.policy_net
         if isinstance(model.action_space, spaces.Box):
             unit = _into_unit(_box(model))  # their mean is in the units of the Box, and is clipped
