@@ -104,6 +104,12 @@ def derive(keys: Keys, ordinals: Keys) -> Keys:
     return out
 
 
+def row_of(root: int, count: int, first: int = 0) -> Keys:
+    """Return a stretch of the endless row of keys of a root, uint64 [count]; others have others."""
+    ordinals = np.arange(first, first + count, dtype=np.uint64)
+    return derive(np.full(count, word(root)), ordinals)
+
+
 def word(seed: int) -> np.uint64:
     """Return a seed of any size and sign as 64 bits."""
     return np.uint64(int(seed) & 0xFFFFFFFFFFFFFFFF)

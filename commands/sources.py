@@ -179,12 +179,9 @@ def seeds(root: int, users: int, first: int = 0) -> Keys:
     first : int
         Where in the root's endless row of users to begin.
     """
-    import numpy as np
+    from agents.streams import row_of
 
-    from agents.streams import derive, word
-
-    ordinals = np.arange(first, first + users, dtype=np.uint64)
-    return derive(np.full(users, word(root)), ordinals)
+    return row_of(root, users, first)
 
 
 def open_policy(address: str, seed: int, weights: Path | None = None) -> tuple[Policy, Spec]:

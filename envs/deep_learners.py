@@ -25,7 +25,8 @@ from agents.deep.memory import Memory
 from agents.deep.places import SlotNet
 from agents.deep.slate_vae import fit_vae, latent_of
 from agents.deep.wolpertinger import WolpertingerSAC, WolpertingerTD3
-from envs.learners import Learner, own_generators, users_of
+from agents.streams import row_of
+from envs.learners import Learner, own_generators
 from envs.served import Judged, MaskedRanks, Points, ServedVecEnv, Whole, served
 from simulators import BatchedWorld, rollout
 
@@ -126,10 +127,16 @@ def build(agent: str, world: World, lanes: int, seed: int, board: Path | None) -
     return learner
 
 
-def _ranking(kind: type[PPO | A2C], **options: Any) -> Callable[..., Sb3Learner]:
+def _by_rollouts(lanes: int) -> dict[str, Any]:
+    """Return how PPO learns from its rollouts: each five times, in four parts."""
+    return {"n_steps": ROLLOUT, "batch_size": max(1, ROLLOUT * lanes // 4), "n_epochs": 5}
+
+
+def _ranking(kind: type[PPO | A2C]) -> Callable[..., Sb3Learner]:
     """Return the builder of PPO or A2C with an actor that scores items."""
 
     def make(world: BatchedWorld, lanes: int, seed: int) -> Sb3Learner:
+        options = _by_rollouts(lanes) if issubclass(kind, PPO) else {"n_steps": 5}
         env = ServedVecEnv(served(world, lanes), Whole(world))
         items = None if world.catalogue is None else world.catalogue.features[world.open_rows]
         model = kind(
@@ -137,6 +144,7 @@ def _ranking(kind: type[PPO | A2C], **options: Any) -> Callable[..., Sb3Learner]
             env,
             policy_kwargs={"items": items},
             gamma=DISCOUNT,
+            learning_rate=3e-3,
             device="cpu",
             **options,
         )
@@ -159,12 +167,10 @@ def _masked(world: BatchedWorld, lanes: int, seed: int) -> Sb3Learner:
     model = MaskablePPO(
         policy,
         env,
-        n_steps=ROLLOUT,
-        batch_size=ROLLOUT * lanes // 4 or 1,
-        n_epochs=5,
-        learning_rate=1e-3,
+        learning_rate=5e-3,
         gamma=DISCOUNT,
         device="cpu",
+        **_by_rollouts(lanes),
     )
 
     def serve() -> tuple[Policy, Spec]:
@@ -184,7 +190,7 @@ def _space(world: BatchedWorld) -> Latent:
         items = world.catalogue.features
     else:
         seen = deepcopy(world)  # the environment counts on a world that nobody has entered
-        seen.reset(users_of(0, 256))
+        seen.reset(row_of(0, 256))
         items = seen.documents().reshape(-1, world.item_width)
     return Latent(items.min(axis=0), items.max(axis=0))
 
@@ -216,7 +222,7 @@ def _generating(world: BatchedWorld, lanes: int, seed: int) -> Sb3Learner:
     users, visits = LOGGED
     memory = Memory(users * visits, 32, seed)
     logged = deepcopy(world)
-    logged.reset(users_of(seed, users))
+    logged.reset(row_of(seed, users))
     for response in rollout(logged, from_spec("linucb+epsilon=0.3", seed), visits):
         for row in memory.fit(response.facts).tolist():
             memory.add(response.facts, row)
@@ -232,7 +238,7 @@ def _continuous(
     options: dict[str, Any] = {"gamma": DISCOUNT, "device": "cpu", "learning_rate": 1e-3}
     options["policy_kwargs"] = {"net_arch": [64, 64]}
     if issubclass(kind, PPO):
-        options |= {"n_steps": ROLLOUT, "batch_size": ROLLOUT * lanes // 4 or 1, "n_epochs": 5}
+        options |= _by_rollouts(lanes)
     else:
         options |= {"learning_starts": 5 * lanes, "gradient_steps": 4, "buffer_size": 50_000}
     if issubclass(kind, TD3):
@@ -252,8 +258,8 @@ def _continuous(
 
 
 BUILDERS: dict[str, Callable[[BatchedWorld, int, int], Sb3Learner]] = {
-    "ppo": _ranking(PPO, n_steps=ROLLOUT, batch_size=500, n_epochs=5, learning_rate=2e-3),
-    "a2c": _ranking(A2C, n_steps=5, learning_rate=3e-3),
+    "ppo": _ranking(PPO),
+    "a2c": _ranking(A2C),
     "maskable-ppo": _masked,
     "latent-topk": _pointing(SAC),
     "latent-topk-td3": _pointing(TD3),

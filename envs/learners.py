@@ -10,11 +10,13 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agents.streams import derive, word
+from agents import RecloopError, names
+from agents.streams import row_of, word
 from simulators import rollout
 
 if TYPE_CHECKING:
@@ -78,13 +80,7 @@ class Learner(ABC):
 
     def keys(self, chapter: int) -> Keys:
         """Return the seeds of a chapter's lanes: uint64 [lanes]."""
-        return users_of(self.seed, self.lanes, chapter * self.lanes)
-
-
-def users_of(root: int, count: int, first: int = 0) -> Keys:
-    """Return the seeds of so many users, uint64 [count]: a stretch of a root's endless row."""
-    ordinals = np.arange(first, first + count, dtype=np.uint64)
-    return derive(np.full(count, word(root)), ordinals)
+        return row_of(self.seed, self.lanes, chapter * self.lanes)
 
 
 class RolloutLearner(Learner):
@@ -145,11 +141,18 @@ def own_generators(seed: int) -> Iterator[None]:
             random.setstate(plain)
 
 
-def learner_names() -> list[str]:
-    """Return the names of what is trained in environments, beside the policies of the registry."""
-    from envs.deep_learners import BUILDERS
-
-    return sorted(BUILDERS)
+DEEP = (
+    "a2c",
+    "gems",
+    "latent-topk",
+    "latent-topk-ppo",
+    "latent-topk-td3",
+    "maskable-ppo",
+    "ppo",
+    "wolpertinger-sac",
+    "wolpertinger-td3",
+)
+"""What is trained in environments, by name, beside the policies of the registry."""
 
 
 def make_learner(
@@ -160,7 +163,7 @@ def make_learner(
     Parameters
     ----------
     agent : str
-        One of `learner_names`, or a policy's spec.
+        One of `DEEP`, or a policy's spec.
     world : World
     lanes : int
     seed : int
@@ -175,9 +178,12 @@ def make_learner(
     from agents import Spec
 
     name = agent.partition(":")[0]
-    if name in learner_names():
+    if name in DEEP:
         from envs.deep_learners import build
 
         return build(agent, world, lanes, seed, board)
+    near = get_close_matches(name, DEEP, n=1, cutoff=0.8)
+    if near and name not in names():
+        raise RecloopError(f"there is no agent {name!r}; did you mean {near[0]!r}?")
     spec = Spec.parse(agent, seed)
     return RolloutLearner(world, lanes, seed, spec.make(), spec)

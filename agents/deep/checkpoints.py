@@ -89,7 +89,8 @@ def pack(tree: Any) -> State:
     def plain(part: Any) -> Any:
         if isinstance(part, torch.Tensor | np.ndarray):
             name = f"tensor.{len(arrays)}"
-            arrays[name] = np.array(part.detach().cpu() if isinstance(part, torch.Tensor) else part)
+            array = part if isinstance(part, np.ndarray) else part.detach().cpu().numpy()
+            arrays[name] = array.copy()
             return {"tensor": name}
         if isinstance(part, dict):
             return {"keys": [[key, plain(value)] for key, value in part.items()]}

@@ -84,7 +84,7 @@ class SlateVae(nn.Module):
 
 
 def fit_vae(
-    memory: Memory, *, size: int = 8, hidden: int = 64, steps: int = 1500, rate: float = 2e-3
+    memory: Memory, *, size: int = 8, hidden: int = 64, steps: int = 800, rate: float = 2e-3
 ) -> tuple[SlateVae, list[float]]:
     """Return an autoencoder of the slates in a memory, and its loss at every step.
 

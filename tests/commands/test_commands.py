@@ -73,6 +73,7 @@ def test_every_command_explains_itself(command: Callable[..., Said], name: str) 
         ("fit --log movielens:nowhere --out {folder}/w", "there is no folder nowhere"),
         ("fit --log kuairand:{folder} --out {folder}/w", "holds no log_standard*.csv"),
         ("fit --log {folder} --out {folder}/w --plot x.jpg", "drawn as .png"),
+        ("train --env InterestEvolution --agent pppo --out x", "did you mean 'ppo'"),
         ("evaluate --logs nowhere --policy uniform", "there is no log at nowhere"),
         ("evaluate --logs {folder} --policy uniform", "holds no log"),
         ("evaluate --logs obd:ucb/all --policy uniform", "'ucb'"),
@@ -182,6 +183,47 @@ def test_ctrl_c_ends_a_training_early_and_keeps_what_was_learned(
     assert said.json["steps"] == 3
     assert "stopped after 3 of 100000 steps" in said.err
     assert load(tmp_path / "p").state_dict()["version"] > 0
+
+
+def test_a_training_that_is_resumed_comes_to_the_same(
+    command: Callable[..., Said], tmp_path: Path
+) -> None:
+    words = ("train", "--env", "InterestEvolution", "--agent", "reinforce", "--users", 4)
+    terms = ("--chapter", 5, "--seed", 3, "--json")
+    whole = command(*words, *terms, "--steps", 20, "--out", tmp_path / "whole").json
+    command(*words, *terms, "--steps", 12, "--out", tmp_path / "parts")
+    parts = command(*words, *terms, "--steps", 20, "--out", tmp_path / "parts", "--resume").json
+    assert parts | {"out": ""} == whole | {"out": ""}
+    found, wanted = (load(tmp_path / name).state_dict() for name in ("parts", "whole"))
+    for name, array in wanted.items():
+        assert (found[name] == array).all(), name
+    assert list((tmp_path / "whole" / "tensorboard").glob("events*"))
+    said = command(*words, "--steps", 20, "--out", tmp_path / "parts", "--resume")
+    assert said.code == 1
+    assert "the checkpoint is of another training" in said.err
+
+
+def test_a_deep_agent_is_trained_by_the_clock_saved_and_plays(
+    command: Callable[..., Said], tmp_path: Path
+) -> None:
+    words = ("train", "--env", "InterestEvolution", "--agent", "a2c", "--users", 4)
+    found = command(*words, "--minutes", 0.02, "--out", tmp_path / "a2c", "--json").json
+    assert found["steps"] > 0
+    played = command(
+        *("simulate", "--env", "InterestEvolution", "--policy", tmp_path / "a2c"),
+        *("--users", 4, "--steps", 5, "--json"),
+    ).json["policies"]
+    assert str(tmp_path / "a2c") in played
+    assert not list((tmp_path / "a2c").rglob("*.zip"))
+
+
+def test_a_policy_learns_from_a_log(command: Callable[..., Said], tmp_path: Path) -> None:
+    words = ("train", "--logs", "obd:random/men", "--agent", "cql:every=50", "--json")
+    found = command(*words, "--out", tmp_path / "cql").json
+    assert found["outcomes"] == 10_000
+    assert load(tmp_path / "cql").state_dict()["version"] == 10_000
+    said = command("train", "--agent", "cql", "--out", tmp_path / "x")
+    assert "either in which --env, or from which --logs" in said.err
 
 
 def test_ctrl_c_breaks_off_what_has_nothing_to_keep(
