@@ -31,7 +31,7 @@ Slate = Annotated[
 AGENT_HELP = (
     POLICY_HELP
     + " Trained in environments, by Stable-Baselines3: ppo, a2c, maskable-ppo, latent-topk, "
-    "latent-topk-td3, latent-topk-ppo, wolpertinger-sac, wolpertinger-td3, gems."
+    "latent-topk-td3, latent-topk-ppo, wolpertinger-sac, wolpertinger-td3, gems, slateq."
 )
 STEPS = 1000
 

@@ -24,9 +24,11 @@ from agents.deep.latent import Latent, LatentPolicy
 from agents.deep.memory import Memory
 from agents.deep.places import SlotNet
 from agents.deep.slate_vae import fit_vae, latent_of
+from agents.deep.slateq import SlateQ
 from agents.deep.wolpertinger import WolpertingerSAC, WolpertingerTD3
 from agents.streams import row_of
 from envs.learners import Learner, own_generators
+from envs.sb3 import SlateVecEnv
 from envs.served import Judged, MaskedRanks, Points, ServedVecEnv, Whole, served
 from simulators import BatchedWorld, rollout
 
@@ -48,11 +50,11 @@ LOGGED = (200, 50)
 
 
 class Sb3Learner(Learner):
-    """A model of Stable-Baselines3 in a `ServedVecEnv`.
+    """A model of Stable-Baselines3 in one of our environments.
 
     Parameters
     ----------
-    env : ServedVecEnv
+    env : SlateVecEnv
     model : Stable-Baselines3 algorithm
     serve : callable
         Returns the policy that serves the model, and the spec that builds it.
@@ -62,7 +64,7 @@ class Sb3Learner(Learner):
 
     def __init__(
         self,
-        env: ServedVecEnv,
+        env: SlateVecEnv,
         model: BaseAlgorithm,
         serve: Callable[[], tuple[Policy, Spec]],
         lanes: int,
@@ -95,6 +97,22 @@ class Sb3Learner(Learner):
     def load_state_dict(self, state: State) -> None:
         """Take over another model's."""
         load_model_state(self.model, state)
+
+
+class SlateQLearner(Sb3Learner):
+    """SlateQ, whose generator is its own, and whose buffer runs on from visit to visit."""
+
+    model: SlateQ
+
+    def learn(
+        self, chapter: int, steps: int, advance: Callable[[int], None], stop: Callable[[], bool]
+    ) -> Floats:
+        """Let the model learn; to its buffer the end of a chapter is the end of its sessions."""
+        self.model.generator = np.random.default_rng(int(self.keys(chapter)[0]))
+        curve = super().learn(chapter, steps, advance, stop)
+        buffer = self.model.replay_buffer
+        buffer.ends[(buffer.pos - 1) % buffer.buffer_size] = True
+        return curve
 
 
 class Diary(BaseCallback):
@@ -223,7 +241,7 @@ def _generating(world: BatchedWorld, lanes: int, seed: int) -> Sb3Learner:
     memory = Memory(users * visits, 32, seed)
     logged = deepcopy(world)
     logged.reset(row_of(seed, users))
-    for response in rollout(logged, from_spec("linucb+epsilon=0.3", seed), visits):
+    for response in rollout(logged, from_spec("neural-ranker:every=4,temperature=0.5", seed), visits):
         for row in memory.fit(response.facts).tolist():
             memory.add(response.facts, row)
     vae, _ = fit_vae(memory)
@@ -257,6 +275,26 @@ def _continuous(
     return Sb3Learner(env, model, serve, lanes, seed)
 
 
+def _slateq(world: BatchedWorld, lanes: int, seed: int) -> Sb3Learner:
+    """Return SlateQ, which may look at what users took."""
+    env = SlateVecEnv(served(world, lanes))
+    model = SlateQ(
+        "MultiInputPolicy",
+        env,
+        learning_rate=1e-3,
+        learning_starts=20 * lanes,
+        batch_size=512,
+        gamma=0.99,
+        seed=seed,
+        device="cpu",
+    )
+
+    def serve() -> tuple[Policy, Spec]:
+        return model.to_policy(seed=seed), Spec("slateq", seed=seed)
+
+    return SlateQLearner(env, model, serve, lanes, seed)
+
+
 BUILDERS: dict[str, Callable[[BatchedWorld, int, int], Sb3Learner]] = {
     "ppo": _ranking(PPO),
     "a2c": _ranking(A2C),
@@ -267,5 +305,6 @@ BUILDERS: dict[str, Callable[[BatchedWorld, int, int], Sb3Learner]] = {
     "wolpertinger-sac": _disposing(WolpertingerSAC),
     "wolpertinger-td3": _disposing(WolpertingerTD3),
     "gems": _generating,
+    "slateq": _slateq,
 }
 """What is trained in environments, by name."""

@@ -149,6 +149,7 @@ DEEP = (
     "latent-topk-td3",
     "maskable-ppo",
     "ppo",
+    "slateq",
     "wolpertinger-sac",
     "wolpertinger-td3",
 )

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from agents.api import State
 
-COUNTERS = ("num_timesteps", "_n_updates", "_episode_num", "_num_timesteps_at_start", "_n_calls")
-"""A model's whole numbers that sway how it goes on."""
+COUNTERS = ("num_timesteps", "_n_updates", "_updates", "_episode_num", "_n_calls", "reward_scale")
+"""A model's numbers that sway how it goes on."""
 
 
 def model_state(model: BaseAlgorithm) -> State:
@@ -61,19 +61,20 @@ def load_model_state(model: BaseAlgorithm, state: State) -> None:
         if buffer is not None:
             buffer.pos, buffer.full = tree["buffer"]["pos"], tree["buffer"]["full"]
             for name, array in _arrays(buffer):
-                kept = tree["buffer"]["arrays"][name].numpy()
-                array[: len(kept)] = kept
+                kept = tree["buffer"]["arrays"][name]
+                array[: len(kept)] = kept if isinstance(array, torch.Tensor) else kept.numpy()
     except (KeyError, ValueError, RuntimeError) as error:
         raise StateError(f"the state is of another model: {error}") from error
 
 
-def _arrays(buffer: Any) -> list[tuple[str, np.ndarray[Any, Any]]]:
+def _arrays(buffer: Any) -> list[tuple[str, Any]]:
     """Return a replay buffer's arrays by name; those of dict observations by name and key."""
     found = []
     for name, value in vars(buffer).items():
         parts = value.items() if isinstance(value, dict) else [("", value)]
         for key, array in parts:
-            if isinstance(array, np.ndarray) and len(array) == buffer.buffer_size:
+            numbers = isinstance(array, np.ndarray | torch.Tensor) and array.ndim > 0
+            if numbers and len(array) == buffer.buffer_size:
                 found.append((f"{name}/{key}" if key else name, array))
     return found
 

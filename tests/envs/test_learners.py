@@ -47,6 +47,7 @@ def _small_log(monkeypatch: pytest.MonkeyPatch) -> None:
         ("wolpertinger-sac", 20, 60, 0.85),
         ("wolpertinger-td3", 20, 60, 0.85),
         ("gems", 20, 80, 0.5),
+        ("slateq", 20, 100, 0.5),
         ("reinforce", 20, 80, 0.9),
         ("neural-ranker", 20, 80, 0.85),
         ("cql", 20, 80, 0.85),
@@ -71,13 +72,15 @@ def test_numbers_for_places_learn_slowly_what_features_tell_at_once() -> None:
     assert found.score > 0.4
 
 
-@pytest.mark.parametrize("agent", ["a2c", "maskable-ppo", "latent-topk", "wolpertinger-td3"])
+@pytest.mark.parametrize(
+    "agent", ["a2c", "maskable-ppo", "latent-topk", "wolpertinger-td3", "slateq"]
+)
 def test_a_training_that_goes_on_is_the_one_that_was_not_broken_off(agent: str) -> None:
-    whole = taught(agent, [20, 20], lanes=10)
-    first, second = taught(agent, [20], lanes=10), taught(agent, [], lanes=10)
+    whole = taught(agent, [30, 30], lanes=10)
+    first, second = taught(agent, [30], lanes=10), taught(agent, [], lanes=10)
     second.load_state_dict({name: part.copy() for name, part in first.state_dict().items()})
-    curve = second.learn(1, 20, lambda _: None, lambda: False)
-    assert len(curve) == 20
+    curve = second.learn(1, 30, lambda _: None, lambda: False)
+    assert len(curve) == 30
     state, wanted = second.state_dict(), whole.state_dict()
     assert state.keys() == wanted.keys()
     for name, part in wanted.items():
