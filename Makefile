@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check format clean
+.PHONY: demo test check format leaderboard clean
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)
@@ -18,6 +18,9 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+leaderboard: $(STAMP)
+	$(BIN)/python -m benchmarks.leaderboard $(ARGS)
 
 format: $(STAMP)
 	$(BIN)/ruff format .

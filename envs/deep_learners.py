@@ -241,7 +241,8 @@ def _generating(world: BatchedWorld, lanes: int, seed: int) -> Sb3Learner:
     memory = Memory(users * visits, 32, seed)
     logged = deepcopy(world)
     logged.reset(row_of(seed, users))
-    for response in rollout(logged, from_spec("neural-ranker:every=4,temperature=0.5", seed), visits):
+    logging = from_spec("neural-ranker:every=4,temperature=0.5", seed)
+    for response in rollout(logged, logging, visits):
         for row in memory.fit(response.facts).tolist():
             memory.add(response.facts, row)
     vae, _ = fit_vae(memory)
