@@ -180,8 +180,8 @@ def page(cells: list[Cell], budget: Budget, seeds: int, command: str, worlds: li
         f"    {command}",
         "",
         f"Every agent with its default options, in every world: {budget.lanes} users at a time "
-        f"make {budget.steps} requests each ({budget.lanes * budget.steps:,} in all), or as many as it "
-        f"manages in {budget.seconds:g} s (then marked †, with the share it managed).",
+        f"make {budget.steps} requests each ({budget.lanes * budget.steps:,} in all), or as many "
+        f"as it manages in {budget.seconds:g} s (then marked †, with the share it managed).",
         f"What was learned serves {budget.users} other users, without learning. Means over {seeds} "
         "seeds with 95 % intervals (Student's t).",
         "The score is 0 for random and 1 for the best policy that the world itself knows, which "
@@ -240,7 +240,7 @@ def _world_lines(cells: list[Cell], world: str, budget: Budget) -> list[str]:
         )
     for name in sorted(own.keys() - judged.keys()):
         why = next((c.refused for c in own[name] if c.refused), "too slow to be judged here")
-        lines.append(f"| `{name}` | | {why} | |")
+        lines.append(f"| `{name}` | | {why.partition(';')[0]} | |")
     return lines
 
 

@@ -168,6 +168,8 @@ class LatentPolicy(SlotPolicy[View]):
 
     def slot(self, view: View, open_: NDArray[np.bool_]) -> Floats:
         """Return the item that fits the next slot best, chance mixed in."""
+        if view.scores.shape[1] == 1:
+            return greedy(view.scores[:, 0], open_, self.epsilon)
         taken = view.offered - open_.sum(axis=1)
         wish = np.minimum(taken, view.scores.shape[1] - 1)
         return greedy(view.scores[np.arange(len(wish)), wish], open_, self.epsilon)
