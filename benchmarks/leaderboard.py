@@ -38,7 +38,7 @@ WORLDS = (
 )
 VARIANTS = ("neural-ranker:discount=0.9", "reinforce:discount=0.9")
 """Agents whose other options make them others."""
-POINTS = 40
+POINTS = 20
 """Of a learning curve."""
 JUDGED_FIRST = 1_000_000
 """The root of the users that agents are judged by; those they learn from have small roots."""

@@ -54,9 +54,9 @@ class Latent(NamedTuple):
 
     def actions(self, points: Singles) -> Singles:
         """Return the actions that stand for points: the inverse of `points`."""
-        spans = np.maximum(self.high - self.low, np.float32(1e-6))
-        actions: Singles = (2.0 * (points - self.low) / spans - 1.0).astype(np.float32)
-        return actions
+        out = np.empty(points.shape, dtype=np.float32)
+        _units(points, self.low, self.high, out)
+        return out
 
     def wishes(self, actions: Singles) -> Singles:
         """Return the points or, with a decoder, the wishes for every slot: float32 [B, W, F]."""
@@ -106,9 +106,9 @@ def judged(fits: Floats, near: Rows, values: Floats) -> Floats:
     -------
     float64 [B, 1, M]
     """
-    lowest = np.where(near >= 0, values, np.inf).min(axis=1, initial=0.0, keepdims=True)
-    below = lowest - 1.0 + fits[:, 0] - fits[:, 0].max(axis=1, initial=0.0, keepdims=True)
-    return np.where(near >= 0, values, below)[:, None, :]
+    out = np.empty(fits.shape)
+    _judge(fits[:, 0], near, values, out[:, 0])
+    return out
 
 
 class View(NamedTuple):
@@ -220,6 +220,14 @@ def _fit(wishes: Singles, items: Singles, candidates: Rows, distance: bool, out:
 
 
 @compiled
+def _units(points: Singles, low: Singles, high: Singles, out: Singles) -> None:
+    for i in range(points.shape[0]):
+        for a in range(points.shape[1]):
+            span = max(high[a] - low[a], np.float32(1e-6))
+            out[i, a] = np.float32(2.0) * (points[i, a] - low[a]) / span - np.float32(1.0)
+
+
+@compiled
 def _near(fits: Floats, candidates: Rows, nearest: int, out: Rows) -> None:
     for b in range(len(fits)):
         for _ in range(nearest):
@@ -230,3 +238,15 @@ def _near(fits: Floats, candidates: Rows, nearest: int, out: Rows) -> None:
                     best = m
             if best >= 0:
                 out[b, best] = candidates[b, best]
+
+
+@compiled
+def _judge(fits: Floats, near: Rows, values: Floats, out: Floats) -> None:
+    for b in range(len(fits)):
+        lowest, best = np.inf, -np.inf
+        for m in range(fits.shape[1]):
+            best = max(best, fits[b, m])
+            if near[b, m] >= 0:
+                lowest = min(lowest, values[b, m])
+        for m in range(fits.shape[1]):
+            out[b, m] = values[b, m] if near[b, m] >= 0 else lowest - 1.0 + fits[b, m] - best
