@@ -407,7 +407,10 @@ def test_what_was_announced_before_an_event_is_known_when_it_is_worked() -> None
     assert loop.letters() == []
 
 
-@pytest.mark.parametrize("spec", ["linucb", "linucb:interactions=true", "lints", "squarecb"])
+@pytest.mark.parametrize(
+    "spec",
+    ["linucb", "linucb:interactions=true", "lints", "squarecb", "neural-ranker:discount=0.9"],
+)
 def test_no_number_that_an_event_may_hold_ends_a_policy(loop: Loop, spec: str) -> None:
     worker = Worker(loop.transport, Spec.parse(spec, 0).make, CONFIG)
     huge = 3e38
