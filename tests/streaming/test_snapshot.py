@@ -7,7 +7,7 @@ import pytest
 
 from agents import from_spec
 from agents.situations import Situations
-from streaming.snapshot import load, origin_of, take
+from streaming.snapshot import origin_of, read_snapshot, state_in, take
 
 
 @pytest.mark.parametrize("spec", ["neural-ranker:discount=0.9", "reinforce:discount=0.9", "cql"])
@@ -18,7 +18,8 @@ def test_a_worker_that_restarts_goes_on_with_the_same_network(spec: str) -> None
     assert origin_of(first) == origin
     whole.update(facts)
     first.update(facts.take(slice(0, 50)))
-    assert load(take(first, origin, 50), again, origin) == 50
+    message = take(first.state_dict(), origin, {0: 50}, {0: 50})
+    again.load_state_dict(state_in(read_snapshot(message)))
     for row in range(50, 90):
         again.update(facts.take([row]))
     wanted = whole.state_dict()
