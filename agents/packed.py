@@ -78,11 +78,12 @@ def quadratic(packed: Floats, x: Floats, scratch: Floats) -> float:
 
 @compiled
 def add_square(packed: Floats, x: Floats, scale: float) -> None:
-    """Add `scale` x x' to a packed symmetric matrix."""
+    """Add `scale` x x' to a packed symmetric matrix; features that are 0 cost nothing."""
     P = len(x)
     at = 0
     for i in range(P):
-        axpy(scale * x[i], x[i:], packed[at : at + P - i])
+        if x[i] != 0.0:
+            axpy(scale * x[i], x[i:], packed[at : at + P - i])
         at += P - i
 
 

@@ -236,8 +236,8 @@ def sample_disjoint(
     """
     B, M = candidates.shape
     S = best.shape[1]
-    places, noise, values = np.empty(M, dtype=np.int64), np.empty(M + S), np.empty(M)
-    middle, spread = np.empty(M), np.empty(M)
+    places, noise, values = np.empty(M, dtype=np.int64), np.empty(M + S), np.empty(max(M, S))
+    middle, spread, first = np.empty(M), np.empty(M), np.empty(S, dtype=np.int64)
     for b in range(B):
         count = 0
         for m in range(M):
@@ -246,11 +246,28 @@ def sample_disjoint(
                 count += 1
         start = stream(seed, request_keys[b], np.uint64(POSTERIOR))
         fill(start, noise[: count + S])
+        if best.shape[2] == 1:
+            first[:] = -1
+            _winners(middle[:count], spread[:count], noise, values, first)
+            for s in range(S):
+                best[b, s, 0] = places[first[s]] if first[s] >= 0 else -1
+            continue
         drawn = values[:count]
         for s in range(S):
             for i in range(count):
-                values[i] = middle[i] + spread[i] * noise[s + i]
+                drawn[i] = middle[i] + spread[i] * noise[s + i]
             rank(drawn, places, best[b, s])
+
+
+@compiled
+def _winners(mean: Floats, deviation: Floats, noise: Floats, top: Floats, best: Rows) -> None:
+    """Fill `best` with the first of the highest of every sample: samples go side by side."""
+    top[:] = -np.inf
+    for i in range(len(mean)):
+        for s in range(len(best)):
+            value = mean[i] + deviation[i] * noise[s + i]
+            if value > top[s]:
+                top[s], best[s] = value, i
 
 
 @compiled
