@@ -147,9 +147,9 @@ def main() -> None:
 
     .venv/bin/python -m benchmarks.regret {seeds}
 
-This page was written by the command. Cumulative expected regret in hundredths of what a uniform \\
+This page was written by the command. Cumulative expected regret in hundredths of what a uniform \
 choice regrets: means over {seeds} seeds of
-{T:,} requests, each for one of {OFFERED} candidates, {BATCH} decided before any is learned. \\
+{T:,} requests, each for one of {OFFERED} candidates, {BATCH} decided before any is learned. \
 Other options than those named are the defaults.
 
 """
