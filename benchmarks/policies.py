@@ -66,7 +66,7 @@ def requests(count: int, candidates: int, context: int, features: int, slots: in
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "agents" / "speed.md"
 
-PEERS = ("vowpalwabbit==9.10.0", "sb-obp==0.5.10", "river==0.22.0", "mabwiser==2.7.4")
+PEERS = ("vowpalwabbit==9.11.9", "sb-obp==0.5.10", "river==0.23.0", "mabwiser==2.7.4")
 """What is installed beside us; `numpy` is plain NumPy in our own environment."""
 
 Line = tuple[str, int, float, float, float]
@@ -96,7 +96,7 @@ def measure(spec: str, batch: int, asked: Requests, seconds: float) -> Line:
 
 def peers_python() -> str:
     """Return the Python of the peers' environment, made and filled when it is not there."""
-    home = user_cache_path("recloop") / "peers"
+    home = user_cache_path("recloop") / "peers" / "bandits"
     python, done = home / "bin" / "python", home / "installed"
     if not done.is_file() or done.read_text() != " ".join(PEERS):
         print(f"installing {', '.join(PEERS)} into {home}", file=sys.stderr)
@@ -166,9 +166,9 @@ NAMES = {
     "linucb:shared=false": "**`linucb:shared=false`**",
     "lints:shared=false": "**`lints:shared=false`** (64 draws a decision)",
     "numpy": "plain NumPy (`benchmarks/rivals.py`)",
-    "vowpalwabbit": "vowpalwabbit 9.10 (`--cb_explore`, gradient steps, from Python)",
+    "vowpalwabbit": "vowpalwabbit 9.11 (`--cb_explore`, gradient steps, from Python)",
     "sb-obp": "sb-obp 0.5.10 (`LinUCB`)",
-    "river": "river 0.22 (`bandit.LinUCBDisjoint`)",
+    "river": "river 0.23 (`bandit.LinUCBDisjoint`)",
     "mabwiser": "mabwiser 2.7 (`LearningPolicy.LinUCB`)",
 }
 
