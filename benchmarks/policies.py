@@ -4,8 +4,8 @@
 
 An event is one request decided and its outcome learned. Times are CPU times, so that other work on
 the machine weighs less; the median and the quiet end (the fastest twentieth) of many batches are
-given. Other libraries (`benchmarks.rivals`) get an environment of their own, made once in the user's
-cache, because some of them need older packages. Writes docs/agents/speed.md.
+given. Other libraries (`benchmarks.rivals`) get an environment of their own, made once in the
+user's cache, because some of them need older packages. Writes docs/agents/speed.md.
 """
 
 from __future__ import annotations
