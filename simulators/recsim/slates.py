@@ -42,12 +42,13 @@ def best_proportional(
         for j in range(len(scores)):
             out[j] = scores[j] * (values[j] - ratio)
         floor = np.sort(out)[len(out) - slots]
-        top, bottom, left = blank * nothing, blank, slots
+        tied = slots - (out > floor).sum()  # so many of those that tie at the end have room
+        top, bottom = blank * nothing, blank
         for j in range(len(scores)):
-            if out[j] >= floor and left > 0:
+            if out[j] > floor or (out[j] == floor and tied > 0):
                 top += scores[j] * values[j]
                 bottom += scores[j]
-                left -= 1
+                tied -= out[j] == floor
         if top / bottom <= ratio:
             break
         ratio = top / bottom

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agents.streams import derive
@@ -122,6 +122,7 @@ def test_who_goes_down_a_slate_sees_what_they_reach() -> None:
     items=st.lists(st.tuples(st.floats(-2.5, 2.5), st.floats(0.01, 3.0)), min_size=4, max_size=5),
     law=st.sampled_from(LAWS),
 )
+@example(items=[(0.0, 1.0), (0.0, 1.0), (1.0, 1.0), (0.0, 2.0)], law=LAWS[-1])  # ties come first
 @settings(max_examples=25, deadline=None)
 def test_the_best_slate_is_the_best_of_all(
     choice: Choice, items: list[tuple[float, float]], law: dict[str, float]
