@@ -37,7 +37,9 @@ from commands.sources import POLICY_HELP, open_policy
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable
 
+    from agents.api import Policy
     from streaming import Worker
 
 SERVED = "linucb:shared=false+epsilon=0.1"
@@ -49,6 +51,13 @@ def serve(
     policy: Annotated[str, typer.Option(help=POLICY_HELP)] = SERVED,
     weights: Annotated[
         Path | None, typer.Option(help="A folder whose saved state your own policy takes over.")
+    ] = None,
+    challenger: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A policy that learns in the shadow: it decides nothing, its propensities are "
+            "logged. Give it once per challenger; with challengers a loop is one worker's."
+        ),
     ] = None,
     bootstrap_servers: Servers = HERE,
     properties: Properties = None,
@@ -122,12 +131,18 @@ def serve(
         worker=name,
         seed=seed,
     )
+    shadows = [_maker(spec, seed) for spec in challenger or ()]
     open_policy(policy, seed, weights)  # what is wrong with it is said before the loop is touched
     from streaming import Worker
 
     with reach(bootstrap_servers, properties, client) as transport:
         note("restoring what earlier workers left")  # Ctrl-C breaks this off: nothing is begun yet
-        made = Worker(transport, lambda: open_policy(policy, seed, weights)[0], config)
+        made = Worker(
+            transport,
+            lambda: open_policy(policy, seed, weights)[0],
+            config,
+            challengers=shadows,
+        )
         with closing(made) as worker, stopping() as stop:
             note(f"serving {worker.learner.policy.name} at {bootstrap_servers}; Ctrl-C stops it")
             seconds = _work(worker, stop)
@@ -136,6 +151,12 @@ def serve(
         emit(document)
     else:
         _show(document)
+
+
+def _maker(spec: str, seed: int) -> Callable[[], Policy]:
+    """Return what makes a challenger anew; what is wrong with its spec is said now."""
+    open_policy(spec, seed, None)
+    return lambda: open_policy(spec, seed, None)[0]
 
 
 def _work(worker: Worker, stop: threading.Event) -> float:

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agents.api import PAD
 from streaming.names import name_of
 from streaming.records import OutcomeRecord, Recommendation, Slot
 from streaming.state import Issued
 
 if TYPE_CHECKING:
-    from agents.api import Decisions, Requests
+    from agents.api import Requests
     from streaming.config import WorkerConfig
     from streaming.join import Closed, Touch
+    from streaming.roles import Made
     from streaming.slates import Slates
     from streaming.state import UserState
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def issue(
     row: int,
     requests: Requests,
-    decisions: Decisions,
+    made: Made,
     slates: Slates,
     user: UserState,
     touch: Touch,
@@ -37,9 +37,10 @@ def issue(
     Parameters
     ----------
     row : int
-        Which of the decisions.
+        Which of the requests.
     requests : Requests
-    decisions : Decisions
+    made : Made
+        The decision.
     slates : Slates
     user : UserState
         Is changed.
@@ -50,7 +51,6 @@ def issue(
     -------
     Issued or None
     """
-    slate = [item for item in decisions.slates[row].tolist() if item != PAD]
     key, time = int(requests.keys[row]), int(requests.time[row])
     issued = Issued(
         id=f"{name_of(key)}-{user.issues}" if user.issues else name_of(key),
@@ -59,11 +59,12 @@ def issue(
         time=time,
         expires=time + config.ttl,
         context=requests.context[row].tobytes(),
-        items=slates.names(slate),
-        propensities=decisions.propensities[row, : len(slate)].tolist(),
-        policy=decisions.policy,
-        version=int(decisions.versions[row]),
+        items=slates.names(made.slate),
+        propensities=made.propensities,
+        policy=made.policy,
+        version=made.version,
         candidates=slates.fingerprint,
+        shadow=made.shadow,
     )
     current = user.current
     if (
@@ -94,6 +95,7 @@ def recommendation_of(name: str, issued: Issued, seed: int) -> Recommendation:
         version=issued.version,
         seed=seed,
         candidates=issued.candidates,
+        shadow=issued.shadow,
     )
 
 
@@ -125,4 +127,5 @@ def outcome_of(closed: Closed, partition: int, seq: int, window: int) -> Outcome
         replaced=closed.replaced,
         signs=closed.signs,
         quarantined=ranking.quarantined,
+        shadow=ranking.shadow,
     )

@@ -16,6 +16,7 @@ import msgspec
 from river import drift, linear_model, metrics, utils
 
 from streaming.knowledge import GapError
+from streaming.roles import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -97,10 +98,19 @@ class Learner:
     click_model : callable
         Returns a new River classifier of whether a slot will be rewarded; it reads the context
         (`c0`, `c1`, ...), the item's features (`i0`, ...) and the `position`.
+    challengers : sequence of Knowledge
+        Of new policies that learn from the same outcomes, and are asked in the shadow.
+
+    Raises
+    ------
+    RoleError
+        If two policies have the same name.
 
     Attributes
     ----------
     knowledge : Knowledge
+    pool : Pool
+        The policy and its challengers.
     numbers : dict of int to int
         By partition, the number of the first outcome that was not judged here.
     drifts : deque of Drift
@@ -108,9 +118,13 @@ class Learner:
     """
 
     def __init__(
-        self, knowledge: Knowledge, click_model: Callable[[], ClickModel] = logistic_regression
+        self,
+        knowledge: Knowledge,
+        click_model: Callable[[], ClickModel] = logistic_regression,
+        challengers: Sequence[Knowledge] = (),
     ) -> None:
-        self.knowledge = knowledge
+        self.knowledge, self._challengers = knowledge, challengers
+        self.pool = Pool([knowledge.policy, *(one.policy for one in challengers)])
         self.numbers: dict[int, int] = {}
         self.judged = 0
         self.drifts: deque[Drift] = deque(maxlen=_KEPT)
@@ -174,6 +188,9 @@ class Learner:
                 )
             numbers[record.partition] = due + 1
         self.knowledge.learn(records)
+        for challenger in self._challengers:
+            challenger.learn(records)
+            challenger.settle()
         self.numbers = numbers
         return [
             record if record.replaced or record.quarantined else self._judge(record)

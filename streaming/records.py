@@ -71,6 +71,9 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
         What the policy's randomness is rooted in, with the request key.
     candidates : str
         `Catalogue.fingerprint` of what could have been chosen, 16 hexadecimal digits.
+    shadow : dict of str to list of floats
+        By challenger, the probability of each of these slots, given those before it, had it
+        decided.
     """
 
     user: str
@@ -85,6 +88,7 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     seed: int
     candidates: str
+    shadow: dict[str, list[float]] = {}
     schema: int = SCHEMA
 
 
@@ -131,6 +135,8 @@ class OutcomeRecord(msgspec.Struct, frozen=True, kw_only=True):
         What feedback was judged by, if it was: see `suspicion.Signs`.
     quarantined : str or None
         Why nothing may learn from this outcome, if it is suspected to be a bot's or a flood.
+    shadow : dict of str to list of K floats
+        By challenger, the propensities that it would have had, stated when it was decided.
     """
 
     partition: int
@@ -157,6 +163,7 @@ class OutcomeRecord(msgspec.Struct, frozen=True, kw_only=True):
     replaced: list[float] = []
     signs: list[float] = []
     quarantined: str | None = None
+    shadow: dict[str, list[float]] = {}
     schema: int = SCHEMA
 
 

@@ -105,6 +105,7 @@ class Slates:
             policy=issued.policy,
             version=issued.version,
             candidates=issued.candidates,
+            shadow={name: chances[: len(items)] for name, chances in issued.shadow.items()},
         )
 
     def _foreign(self, event: RankingEvent, items: list[str], user: UserState) -> OpenRanking:

@@ -37,6 +37,7 @@ class Issued(msgspec.Struct, array_like=True, gc=False):
     policy: str
     version: int
     candidates: str
+    shadow: dict[str, list[float]] = {}
 
 
 class Credit(msgspec.Struct, array_like=True, order=True, gc=False):
@@ -73,6 +74,7 @@ class OpenRanking(msgspec.Struct, array_like=True, gc=False):
     number: int = -1
     rewards: list[float] = []
     quarantined: str | None = None
+    shadow: dict[str, list[float]] = {}
 
     @property
     def size(self) -> int:

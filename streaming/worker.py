@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from uuid import uuid4
 
 from streaming.claims import Claims
-from streaming.exchange import Exchange
+from streaming.exchange import Exchange, ShareError
 from streaming.holdings import Holdings
 from streaming.intake import event_in
 from streaming.issue import issue, outcome_of, recommendation_of
@@ -42,7 +42,7 @@ from streaming.shelf import Shelf
 from streaming.transport.api import AbortableError, TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from threading import Event as Flag
 
     from agents.api import Policy
@@ -92,6 +92,9 @@ class Worker:
     config : WorkerConfig
     click_model : callable
         Returns a new River classifier; see `Learner`.
+    challengers : sequence of callable
+        Return policies that decide nothing: they learn from the same outcomes, and what they would
+        have shown with what probability is logged. A loop that has some is one worker's.
     reached : callable
         Is told each step of a batch when it is done; a test that wants a crash there raises.
 
@@ -116,10 +119,12 @@ class Worker:
         config: WorkerConfig,
         *,
         click_model: Callable[[], ClickModel] = logistic_regression,
+        challengers: Sequence[Callable[[], Policy]] = (),
         reached: Callable[[str], None] = _go_on,
     ) -> None:
         self._transport, self._make_policy, self._config = transport, make_policy, config
         self._click_model, self._reached = click_model, reached
+        self._challengers = challengers
         self._topics = config.topics
         self.stopwatch = Stopwatch()
         self._failures, self._clients = 0, ExitStack()
@@ -218,7 +223,8 @@ class Worker:
             )
         )
         knowledge = knowledge_of(self._make_policy)
-        self.learner = Learner(knowledge, self._click_model)
+        challengers = [knowledge_of(make) for make in self._challengers]
+        self.learner = Learner(knowledge, self._click_model, challengers)
         self._exchange = self._kept(
             Exchange(
                 transport,
@@ -256,8 +262,10 @@ class Worker:
         watch, held = self.stopwatch, self._held
         with watch.over("poll"):
             records = self._consumer.poll(self._config.batch_size, timeout)
-            if not held.current and held.move():
-                return 0
+            if not held.current:
+                self._check_alone()
+                if held.move():
+                    return 0
             records = held.unworked(records)
             self._shelf.look(to_the_end=bool(records))
             self._exchange.listen()
@@ -310,6 +318,14 @@ class Worker:
         idle = self._exchange.newest - self._config.rules.idle
         silent = any(not one.join.empty and one.join.watermark < idle for one in self._held)
         return silent or self._exchange.due(self._times())
+
+    def _check_alone(self) -> None:
+        """Refuse to share partitions while there are challengers, whose learning is not shared."""
+        if self._challengers and 0 < len(self._consumer.assigned()) < self._config.partitions:
+            raise ShareError(
+                "challengers learn from what one worker sees, and the group has given some of the "
+                "partitions to another: stop that one, or serve without challengers"
+            )
 
     def _times(self) -> dict[int, int]:
         return {one.shard.partition: one.join.watermark for one in self._held}
@@ -401,10 +417,11 @@ class Worker:
             max(touch.time, user.described[0]) for touch, user in zip(touches, users, strict=True)
         ]
         requests = slates.requests(names, users, times)
-        decisions = self.learner.policy.decide(requests)
+        pool = self.learner.pool
+        decisions = pool.decide(requests, pool.first)
         recommendations = []
         for row, (shard, name, user, touch) in enumerate(touched):
-            issued = issue(row, requests, decisions, slates, user, touch, self._config)
+            issued = issue(row, requests, decisions[row], slates, user, touch, self._config)
             if issued is not None:
                 shard.state.counts.decisions += 1
                 recommendations.append(
