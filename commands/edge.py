@@ -28,6 +28,7 @@ from commands.loop import (
     describe,
     reach,
 )
+from commands.sources import POLICY_HELP, maker
 
 if TYPE_CHECKING:
     from streaming import Guard
@@ -36,6 +37,13 @@ KEYS = "RECLOOP_API_KEYS"
 
 
 def edge(
+    policy: Annotated[
+        str | None,
+        typer.Option(help="The worker's policy, to explain its slates by. " + POLICY_HELP),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="The worker's --weights, if it was given any.")
+    ] = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port to listen on.", min=1, max=65535)] = 8000,
     api_keys: Annotated[
@@ -65,7 +73,7 @@ def edge(
 
     GET /recommend/USER, POST /feedback (Metarank's events, one or a list), GET /explain/USER,
     DELETE /users/USER, /healthz, /metrics; /openapi.json describes them. Give it the worker's
-    prefix and features. It needs API keys to be reached from other machines.
+    prefix, features and policy. It needs API keys to be reached from other machines.
     """
     guard = _guard(host, api_keys, rate, burst)
     config = describe(
@@ -78,13 +86,16 @@ def edge(
         ttl=ttl,
         seed=seed,
     )
+    make_policy = None
+    if policy is not None:
+        make_policy = maker(policy, seed, weights)
     import uvicorn
 
     from streaming import Edge, edge_app
 
     with reach(bootstrap_servers, properties, client) as transport:
         note("reading what the worker has published")
-        served = Edge(transport, config)
+        served = Edge(transport, config, make_policy=make_policy)
         url = f"http://{host}:{port}"
         told = {"url": url, "users": len(served.view), "items": len(served.view.slates)}
         if as_json:

@@ -33,13 +33,11 @@ from commands.loop import (
     reach,
     stopping,
 )
-from commands.sources import POLICY_HELP, open_policy
+from commands.sources import POLICY_HELP, maker
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
 
-    from agents.api import Policy
     from streaming import Worker
 
 SERVED = "linucb:shared=false+epsilon=0.1"
@@ -131,15 +129,15 @@ def serve(
         worker=name,
         seed=seed,
     )
-    shadows = [_maker(spec, seed) for spec in challenger or ()]
-    open_policy(policy, seed, weights)  # what is wrong with it is said before the loop is touched
+    make_policy = maker(policy, seed, weights)
+    shadows = [maker(spec, seed) for spec in challenger or ()]
     from streaming import Worker
 
     with reach(bootstrap_servers, properties, client) as transport:
         note("restoring what earlier workers left")  # Ctrl-C breaks this off: nothing is begun yet
         made = Worker(
             transport,
-            lambda: open_policy(policy, seed, weights)[0],
+            make_policy,
             config,
             challengers=shadows,
         )
@@ -151,12 +149,6 @@ def serve(
         emit(document)
     else:
         _show(document)
-
-
-def _maker(spec: str, seed: int) -> Callable[[], Policy]:
-    """Return what makes a challenger anew; what is wrong with its spec is said now."""
-    open_policy(spec, seed, None)
-    return lambda: open_policy(spec, seed, None)[0]
 
 
 def _work(worker: Worker, stop: threading.Event) -> float:

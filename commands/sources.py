@@ -10,7 +10,7 @@ from agents.api import RecloopError
 from commands.console import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from agents import Catalogue, Policy, Spec
     from agents.api import Keys, Outcomes
@@ -182,6 +182,15 @@ def seeds(root: int, users: int, first: int = 0) -> Keys:
     from agents.streams import row_of
 
     return row_of(root, users, first)
+
+
+def maker(address: str, seed: int, weights: Path | None = None) -> Callable[[], Policy]:
+    """Return what opens a policy, anew at every call; see `open_policy`.
+
+    What is wrong with the address is said at once, before anything is done with the policy.
+    """
+    open_policy(address, seed, weights)
+    return lambda: open_policy(address, seed, weights)[0]
 
 
 def open_policy(address: str, seed: int, weights: Path | None = None) -> tuple[Policy, Spec]:

@@ -417,8 +417,7 @@ class Worker:
             max(touch.time, user.described[0]) for touch, user in zip(touches, users, strict=True)
         ]
         requests = slates.requests(names, users, times)
-        pool = self.learner.pool
-        decisions = pool.decide(requests, pool.first)
+        decisions = self.learner.pool.decide(requests)
         recommendations = []
         for row, (shard, name, user, touch) in enumerate(touched):
             issued = issue(row, requests, decisions[row], slates, user, touch, self._config)

@@ -16,6 +16,7 @@ from agents.api import RecloopError
 from streaming.edge.cold import Cold
 from streaming.edge.figures import Figures
 from streaming.edge.inbox import Inbox
+from streaming.edge.model import Replica
 from streaming.edge.view import View
 from streaming.edge.why import explained
 from streaming.records import encode
@@ -54,9 +55,9 @@ class Edge:
     transport : Transport
     config : WorkerConfig
         Of the worker whose recommendations are served.
-    model : callable, optional
-        Returns the policy with what it has learned by now; called from any thread. Without it, what
-        the worker decided cannot be explained.
+    make_policy : callable, optional
+        Returns the worker's policy as it is before it learns anything. Without it, what the worker
+        decided cannot be explained.
     clock : callable
         Returns the time in milliseconds since the epoch, by which slates expire.
     """
@@ -66,10 +67,11 @@ class Edge:
         transport: Transport,
         config: WorkerConfig,
         *,
-        model: Callable[[], Policy] | None = None,
+        make_policy: Callable[[], Policy] | None = None,
         clock: Callable[[], int] = _now,
     ) -> None:
-        self.config, self._model, self._clock = config, model, clock
+        self.config, self._clock = config, clock
+        self.model = None if make_policy is None else Replica(transport, config, make_policy)
         self.view = View(transport, config)
         self.cold = Cold(Uniform(seed=config.seed), config.seed, config.ttl)
         self.inbox = Inbox(transport, config.topics, self.cold, self.view)
@@ -82,6 +84,8 @@ class Edge:
         while not stop.is_set():
             try:
                 self.view.look(_PATIENT_LOOK)
+                if self.model is not None:
+                    self.model.look()
                 self.figures.lag.set(self.view.lag())
                 self.fault = ""
             except TransportError as error:
@@ -119,14 +123,16 @@ class Edge:
     def explanation(self, user: str) -> Explained:
         """Return why a user's slate is what it is; see `recommendation` for its errors."""
         made, source = self.recommendation(user)
-        policy = self.cold.policy
-        if source == "policy":
-            if self._model is None:
-                raise NothingToShowError("this edge was started without the policy to explain by")
-            policy = self._model()
-        return explained(made, source, policy, self.view.slates, self.config)
+        if source == "exploration":
+            return explained(made, source, self.cold.policy, self.view.slates, self.config)
+        if self.model is None:
+            raise NothingToShowError("this edge was started without the policy to explain by")
+        with self.model.lock:
+            return explained(made, source, self.model.policy, self.view.slates, self.config)
 
     def close(self) -> None:
         """Let go of the connections."""
         self.view.close()
         self.inbox.close()
+        if self.model is not None:
+            self.model.close()

@@ -59,7 +59,7 @@ def lived(challengers: tuple[Callable[[], Policy], ...], restarts: bool = False)
         if restarts:
             worker.close()
             worker = Worker(loop.transport, OrderPolicy, CONFIG, challengers=challengers)
-    for challenger, learned in zip(challengers, worker.learner.pool.policies[1:], strict=True):
+    for challenger, learned in zip(challengers, worker.learner.pool.challengers, strict=True):
         agrees(challenger(), learned, loop.outcomes())
     assert same_state(worker.learner.policy.state_dict(), fold(loop.outcomes()))
     worker.close()

@@ -24,13 +24,22 @@ class Shop:
     """A page's view of the loop: time stands still unless it is told."""
 
     def __init__(
-        self, model: Callable[[], Policy] | None = None, guard: Guard | None = None
+        self,
+        make_policy: Callable[[], Policy] = OrderPolicy,
+        guard: Guard | None = None,
+        *,
+        explains: bool = False,
     ) -> None:
         self.bus = MemoryBus()
         self.loop = Loop(self.bus)
-        self.worker = Worker(self.bus, OrderPolicy, CONFIG)
+        self.worker = Worker(self.bus, make_policy, CONFIG)
         self.now = NOW
-        self.edge = Edge(self.bus, CONFIG, model=model, clock=lambda: self.now)
+        self.edge = Edge(
+            self.bus,
+            CONFIG,
+            make_policy=make_policy if explains else None,
+            clock=lambda: self.now,
+        )
         self.guard = guard or Guard()
 
     @contextmanager
@@ -44,3 +53,5 @@ class Shop:
         drain(self.worker)
         while self.edge.view.look(0.0):
             pass
+        if self.edge.model is not None:
+            self.edge.model.look()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from threading import Event, Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -13,12 +13,25 @@ from starlette.testclient import TestClient
 
 from agents import LinUCB, Uniform
 from streaming import Edge, Guard, GuardError, edge_app
-from streaming.events import Field, RankedItem, RankingEvent, encode
-from streaming.state import UserState
+from streaming.events import RankedItem, RankingEvent, encode
 from streaming.transport.api import TransportError
-from tests.agents.support import outcomes
 from tests.streaming.edge.support import NOW, Shop
-from tests.streaming.support import CONFIG, ITEMS, TOPICS, drain, interaction, ranking, user
+from tests.streaming.support import (
+    CONFIG,
+    ITEMS,
+    TOPICS,
+    OrderPolicy,
+    drain,
+    interaction,
+    ranking,
+    story,
+    user,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agents.api import Policy
 
 
 @pytest.fixture
@@ -234,20 +247,20 @@ def test_unknown_paths_and_methods_are_answered_in_json(shop: Shop) -> None:
     assert wrong.json() == {"error": "Method Not Allowed"}
 
 
+def linear() -> LinUCB:
+    return LinUCB(interactions=False)
+
+
 def test_an_explanation_says_what_the_model_says() -> None:
-    model = LinUCB(interactions=False)
-    shop = Shop(model=lambda: model)
+    shop = Shop(linear, explains=True)
     shop.loop.announce()
     shop.loop.send(user("anna", "e1", NOW, x=2.0, y=-1.0))
     shop.catch_up()
     with shop.open() as http:
         told = http.get("/explain/anna").json()
     published = shop.loop.recommended()["anna"]
-    assert (told["id"], told["source"], told["measure"]) == (
-        published.id,
-        "policy",
-        "expected reward",
-    )
+    assert (told["id"], told["source"]) == (published.id, "policy")
+    assert (told["measure"], told["learned"]) == ("expected reward", 0)
     for item, slot in zip(told["items"], published.items, strict=True):
         assert (item["id"], item["propensity"]) == (slot.id, slot.propensity)
         assert item["score"] == 0.0  # nothing was learned
@@ -256,23 +269,45 @@ def test_an_explanation_says_what_the_model_says() -> None:
         assert item["uncertainty"] == pytest.approx(np.linalg.norm(x), rel=1e-6)
 
 
-def test_effects_bear_the_declared_names() -> None:
-    """The model has learned that x is good: of one lesson, in which y was 0."""
-    model = LinUCB(interactions=False)
-    shop = Shop(model=lambda: model)
+def test_effects_are_those_of_what_the_loop_has_learned() -> None:
+    """Of one lesson, in which x was good and y was 0; the ridge solution is computed in one go."""
+    shop = Shop(linear, explains=True)
     shop.loop.announce()
-    shop.loop.send(user("anna", "e1", NOW, x=2.0, y=5.0))
+    shop.loop.send(user("bert", "e1", NOW, x=1.0), ranking("bert", "r", NOW + 1, "a", "b"))
+    shop.loop.send(*[interaction("bert", f"c{i}", NOW + 2, "r", i) for i in "ab"])
+    shop.loop.tick(NOW + 5000)
+    shop.loop.send(user("anna", "e2", NOW + 5000, x=2.0, y=5.0))
     shop.catch_up()
-    known = UserState(fields=[Field("x", 1.0)])
-    asked = shop.edge.view.slates.requests(["bert"], [known], [NOW])
-    model.update(outcomes(asked, [[0, 1]], [[1.0, 1.0]]))
+    x = np.array([[1.0, 1.0, 0.0, 0.0, 1.0], [1.0, 1.0, 0.0, 0.5, 0.75]])
+    theta = np.linalg.solve(x.T @ x + np.eye(5), x.T @ np.ones(2))
     with shop.open() as http:
         told = http.get("/explain/anna").json()
+    assert told["learned"] == 1
     for item in told["items"]:
         effects = {effect["feature"]: effect for effect in item["effects"]}
         assert set(effects) <= {"x", "item f[0]", "item f[1]"}
         assert effects["x"]["value"] == 2.0
-        assert effects["x"]["effect"] > 0.0
+        assert effects["x"]["effect"] == pytest.approx(2.0 * theta[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("make_policy", [linear, OrderPolicy])
+def test_the_edge_knows_what_the_worker_has_learned(make_policy: Callable[[], Policy]) -> None:
+    """Of a policy whose state adds up, and of one that hangs on the order to the last bit."""
+    shop = Shop(make_policy, explains=True)
+    shop.loop.announce()
+    shop.loop.send(*story(3, 30, seed=1))
+    shop.loop.tick(60_000)
+    shop.catch_up()
+    late = Edge(shop.bus, CONFIG, make_policy=make_policy)  # begins with the worker's snapshots
+    learned = shop.worker.learner.policy.state_dict()
+    assert int(learned["version"]) > CONFIG.snapshot_every
+    for edge in (shop.edge, late):
+        assert edge.model is not None
+        for name, array in edge.model.policy.state_dict().items():
+            if array.dtype.kind == "f":
+                np.testing.assert_allclose(array, learned[name], rtol=1e-9, atol=1e-12)
+            else:
+                np.testing.assert_array_equal(array, learned[name])
 
 
 def test_a_strangers_slate_is_explained_by_chance(shop: Shop) -> None:
