@@ -269,7 +269,7 @@ def finish(told: Told, *workers: subprocess.Popen[bytes]) -> None:
     told.wait()
     for process in workers:
         process.terminate()
-        process.wait(60)
+        process.wait(PATIENCE)  # whoever is joining the group just then stops when it is in
 
 
 # --- the faults
