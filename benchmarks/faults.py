@@ -146,10 +146,11 @@ class Told:
             committed, ends = reader.committed(), reader.end_offsets()
         return sum(ends.values()) - sum(committed.values())
 
-    def wait(self) -> None:
-        """Wait until nothing is left to read."""
+    def wait(self, tend: Callable[[], None] = lambda: None) -> None:
+        """Wait until nothing is left to read; now and then look after who is to read it."""
         deadline = time.monotonic() + PATIENCE
         while self.lag():
+            tend()
             if time.monotonic() > deadline:
                 raise FaultError(f"{self.lag()} events are not worked after {PATIENCE:g} s")
             time.sleep(0.2)
@@ -360,16 +361,21 @@ def restart(_broker: str, times: int = 4) -> Found:
         start = stack.enter_context(processes(servers))
         told = Told(transport, replace(CONFIG, prefix="restart."))
         workers = {name: start("restart.", name) for name in "ab"}
-        events = list(story(40, 40, 6))
-        for part in np.array_split(np.arange(len(events)), times):
-            told.send(*[events[i] for i in part])
-            told.wait()
-            broker.stop()
-            broker = EmbeddedBroker(folder, port)
-            broker.start()
+
+        def tend() -> None:
             for name, process in workers.items():  # one that gave up is started again
                 if process.poll() is not None:
                     workers[name] = start("restart.", name)
+
+        events = list(story(40, 40, 6))
+        for part in np.array_split(np.arange(len(events)), times):
+            told.send(*[events[i] for i in part])
+            told.wait(tend)
+            broker.stop()
+            broker = EmbeddedBroker(folder, port)
+            broker.start()
+        told.ring()
+        told.wait(tend)
         finish(told, *workers.values())
         return told.check(f"{times} restarts of the broker under 2 workers")
 

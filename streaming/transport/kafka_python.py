@@ -627,15 +627,21 @@ class KafkaPythonProducer(BaseProducer):
         self._in_flight = 0
 
     def close(self) -> None:
-        """Close the connections; an open transaction is aborted, or left to the next holder."""
+        """Close the connections; an open transaction is aborted, or left to the next holder.
+
+        What a transaction that was aborted, or never committed, has left behind is not waited for:
+        the client would try to write it for as long as it may.
+        """
+        if self.transactional_id is None:
+            self._client.close(timeout=HANGING)
+            return
         try:
             if self.open:
                 self.abort()
         except TransportError:
             self.open = False
-            self._client.close(timeout=0)
-        else:
-            self._client.close(timeout=HANGING)
+        self._client._accumulator.abort_incomplete_batches()
+        self._client.close(timeout=1.0)
 
     @property
     def _kind(self) -> type[TransportError]:
