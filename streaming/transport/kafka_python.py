@@ -47,7 +47,7 @@ from streaming.transport.properties import ClientProperties, assignor_of, reach,
 from streaming.transport.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from streaming.transport.oauth import TokenSource
 
@@ -65,7 +65,7 @@ JOINING = 60.0
 
 _ASSIGNORS = {"cooperative-sticky": CooperativeStickyAssignor, "range": RangePartitionAssignor}
 _HEARTBEAT_MS, _SESSION_MS = 500, 10_000
-_REJOINING_MS = 5000
+_REJOINING_MS, _LEAVING_MS = 5000, 5000
 _LARGEST_REQUEST = 2**31 - 1
 _LINGER_MS, _TRANSACTIONAL_LINGER_MS = 5, 20  # a flush or a commit does not linger
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.0005, 0.004
@@ -402,7 +402,7 @@ class KafkaPythonConsumer:
 
     def close(self) -> None:
         """Close the connections."""
-        self.client.close(autocommit=False)
+        self.client.close(autocommit=False, timeout_ms=_LEAVING_MS)
 
 
 class KafkaPythonMember(KafkaPythonConsumer):
@@ -433,6 +433,7 @@ class KafkaPythonMember(KafkaPythonConsumer):
         given: _Given,
     ) -> None:
         self._topics, self._given, self._left = topics, given, False
+        client._coordinator.poll = _patient(client._coordinator.poll)
         super().__init__(client, [], group, timeout_ms)
 
     def _begin(self) -> None:
@@ -445,18 +446,8 @@ class KafkaPythonMember(KafkaPythonConsumer):
                     f"group {self.group!r} has not let this member in within {JOINING:g} s: "
                     "is another member hung? Stop it, or wait until the group gives it up"
                 )
-            self.client._coordinator.poll(timeout_ms=_REJOINING_MS)
+            self.client._coordinator.poll()
         self.seek(self.committed())
-
-    def _at_hand(self, max_records: int) -> Any:
-        """Take part in a rebalance, if there is one, and return what is at hand.
-
-        A join that is answered while nobody waits for it is begun again by the client, and so it is
-        waited for, though polls are short.
-        """
-        if self.client._coordinator.need_rejoin():
-            self.client._coordinator.poll(timeout_ms=_REJOINING_MS)
-        return super()._at_hand(max_records)
 
     def close(self) -> None:
         """Leave the group, if this member has no name, and close the connections.
@@ -469,7 +460,7 @@ class KafkaPythonMember(KafkaPythonConsumer):
         self._left = True
         with suppress(kafka_errors.KafkaError):
             if self.client._coordinator.need_rejoin():
-                self.client._coordinator.poll(timeout_ms=_REJOINING_MS)
+                self.client._coordinator.poll()
         super().close()
 
     @property
@@ -493,6 +484,15 @@ class KafkaPythonMember(KafkaPythonConsumer):
         for address, offset in positions.items():
             with suppress(ValueError):  # taken away this very moment
                 self.client.seek(KafkaTopicPartition(*address), offset)
+
+
+def _patient(poll: Callable[..., bool]) -> Callable[..., bool]:
+    """Return a coordinator's `poll` that waits for the answer to a join, however short a poll is.
+
+    The client begins a join again that is answered while nobody waits for it, and the whole group
+    rebalances once more. A poll without a rebalance returns at once, as before.
+    """
+    return lambda timeout_ms=None: poll(timeout_ms=_REJOINING_MS)
 
 
 class _Given(ConsumerRebalanceListener):  # type: ignore[misc] # untyped client
