@@ -15,6 +15,10 @@ platform for recommender systems", arXiv 1909.04847; the experiments are those o
   [-1, 1]; the budget falls by w - (0.9 / 3.4) w q. Where nothing is chosen it falls by 0.5.
 - The user leaves when the budget is used up.
 
+What is good is then rare, and in neighbouring topics. With `quality="even"` mu runs from -3 to 3
+over all topics, and with "uniform" it is U(-3, 3), drawn for every topic by `quality_seed`: what is
+tuned to the published order of the topics fails there.
+
 With `choice="cascade"` the user goes down the slate instead, and chooses document i, if none before
 it, with probability attention * scaling * s_i (RecSim's proportional cascade).
 
@@ -31,10 +35,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agents.jit import compiled, inlined
-from agents.streams import stream, uniform
+from agents.streams import stream, uniform, uniforms
 from simulators.bounds import Privileged
 from simulators.draws import clip, normal
-from simulators.records import ANSWER, BIRTH, OFFER, Feedback, Signal, WorldError
+from simulators.records import ANSWER, BIRTH, OFFER, Feedback, Signal, WorldError, near
 from simulators.recsim.slates import best_cascade, best_proportional
 from simulators.rollout import returns
 from simulators.world import BatchedWorld
@@ -54,12 +58,24 @@ NO_CLICK_COST = 0.5
 QUALITY_SPREAD = 0.1
 QUALITY_PULL = 0.9 / 3.4
 DRIFT = 0.3
-MEAN_QUALITY: Floats = np.concatenate([np.linspace(-3, 0, 14), np.linspace(0, 3, 6)])
+BEST = 3.0
+QUALITIES = ("published", "even", "uniform")
 
 REWARD, CLICKED, WATCHED, QUALITY, TOPIC = range(5)
 """Where things stand in `Feedback.told`."""
 PACERS, PACINGS = 256, 5
 """How many users, how many times over, the oracle's pace is measured with."""
+
+
+def mean_quality(law: str, seed: int = 0) -> Floats:
+    """Return the topics' mean qualities by one of the laws of `QUALITIES`: float64 [20]."""
+    if law == "even":
+        return np.linspace(-BEST, BEST, TOPICS)
+    if law == "uniform":
+        drawn: Floats = BEST * (2.0 * uniforms(seed, np.zeros(1, np.uint64), TOPICS)[0] - 1.0)
+        return drawn
+    return np.concatenate([np.linspace(-BEST, 0, 14), np.linspace(0, BEST, 6)])
+
 
 USER = np.dtype([("interests", np.float64, (TOPICS,)), ("budget", np.float64)], align=True)
 
@@ -79,11 +95,15 @@ class InterestEvolution(BatchedWorld):
     attention, scaling : float
         Of the cascade: how likely a document is looked at when none before it was chosen, and what
         makes a score, at most 2, a probability.
+    quality : {"published", "even", "uniform"}
+        The law of the topics' mean qualities.
+    quality_seed : int
+        What they are drawn by where they are uniform.
 
     Raises
     ------
     WorldError
-        If there is no such choice, or the cascade's numbers do not make probabilities.
+        If there is no such choice or quality, or the cascade's numbers do not make probabilities.
     """
 
     name = "InterestEvolution"
@@ -107,6 +127,8 @@ class InterestEvolution(BatchedWorld):
         choice: str = "proportional",
         attention: float = 0.65,
         scaling: float = 0.4,
+        quality: str = "published",
+        quality_seed: int = 0,
     ) -> None:
         super().__init__(num_candidates=num_candidates, slate_size=slate_size, horizon=horizon)
         if choice not in ("proportional", "cascade"):
@@ -116,7 +138,13 @@ class InterestEvolution(BatchedWorld):
                 f"{self.name}: a cascade needs an attention in (0, 1] and a scaling in (0, 0.5], "
                 f"not {attention} and {scaling}"
             )
+        if quality not in QUALITIES:
+            raise WorldError(
+                f"{self.name}: there is no quality {quality!r}: {near(quality, QUALITIES)}"
+                f"there are {', '.join(QUALITIES)}"
+            )
         self.choice = choice
+        self.mean_quality = mean_quality(quality, quality_seed)
         self._chance = attention * scaling if choice == "cascade" else 0.0
 
     def _allocate(self, lanes: int) -> None:
@@ -134,6 +162,7 @@ class InterestEvolution(BatchedWorld):
             self.lanes,
             self.users,
             self.topics,
+            self.mean_quality,
             self._chance,
             choices,
             feedback.told,
@@ -168,7 +197,16 @@ class InterestEvolution(BatchedWorld):
     def _worth(self, pace: float) -> Floats:
         self.prepare()
         out = np.empty(self.topics.shape)
-        _worth(self.lanes, self.users, self.topics, pace, self._chance, self.slate_size, out)
+        _worth(
+            self.lanes,
+            self.users,
+            self.topics,
+            self.mean_quality,
+            pace,
+            self._chance,
+            self.slate_size,
+            out,
+        )
         return out
 
     @cached_property
@@ -178,6 +216,7 @@ class InterestEvolution(BatchedWorld):
         for _ in range(PACINGS):
             world = InterestEvolution(self.num_candidates, self.slate_size)
             world.choice, world._chance = self.choice, self._chance
+            world.mean_quality = self.mean_quality
             oracle = Privileged(world, "oracle", partial(world._worth, pace))
             pace = float(returns(world, oracle, np.arange(PACERS, dtype=np.uint64)).mean()) / BUDGET
         return pace
@@ -248,9 +287,9 @@ def _appeal(users: NDArray[Any], topics: Rows, chance: float, out: Floats) -> No
 
 
 @inlined
-def _quality(offer: np.uint64, place: int, topic: int) -> float:
+def _quality(mean: float, offer: np.uint64, place: int) -> float:
     """Return the quality of the document in a place; its counter is the place."""
-    return float(MEAN_QUALITY[topic]) + QUALITY_SPREAD * normal(offer, place)
+    return mean + QUALITY_SPREAD * normal(offer, place)
 
 
 @compiled
@@ -258,6 +297,7 @@ def _worth(
     lanes: NDArray[Any],
     users: NDArray[Any],
     topics: Rows,
+    means: Floats,
     pace: float,
     chance: float,
     slots: int,
@@ -271,7 +311,7 @@ def _worth(
         watch = min(budget, LENGTH)
         for j in range(M):
             c = topics[b, j]
-            cost = watch - QUALITY_PULL * watch * _quality(offer, j, c)
+            cost = watch - QUALITY_PULL * watch * _quality(means[c], offer, j)
             scores[j] = users[b].interests[c] + 1.0
             values[j] = watch - pace * min(budget, cost)
         nothing = -pace * min(budget, NO_CLICK_COST)
@@ -286,6 +326,7 @@ def _answer(
     lanes: NDArray[Any],
     users: NDArray[Any],
     topics: Rows,
+    means: Floats,
     chance: float,
     choices: Rows,
     told: NDArray[np.float32],
@@ -315,7 +356,7 @@ def _answer(
             if j < 0:
                 continue
             c = topics[b, j]
-            q = _quality(offer, j, c)  # drawn only where it is shown
+            q = _quality(means[c], offer, j)  # drawn only where it is shown
             weight = user.interests[c] + 1.0
             if chance > 0.0:
                 weight *= chance * reached

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents import Uniform
-from simulators import Feedback, InterestEvolution, returns
+from simulators import Feedback, InterestEvolution, WorldError, returns
 from simulators.recsim.slates import best_cascade, best_proportional
 from tests.simulators.support import seeds
 
@@ -98,6 +98,28 @@ def test_quality_is_normal_about_its_topics_mean(step: Step) -> None:
     assert abs(gaps.std() - 0.1) < 4 * 0.1 / np.sqrt(2 * gaps.size)
 
 
+@pytest.mark.parametrize("law", ["even", "uniform"])
+def test_topics_have_their_qualities_by_another_law(law: str) -> None:
+    world = InterestEvolution(10, 3, quality=law)
+    world.reset(seeds(2000))
+    slates = np.tile(np.arange(3), (2000, 1))
+    feedback = world.step(slates)
+    told = feedback.signals
+    found = np.array([told["quality"][told["topic"] == c].mean() for c in range(TOPICS)])
+    if law == "even":
+        right = np.array([-3 + 6 * i / 19 for i in range(TOPICS)])
+        assert np.abs(found - right).max() < 5 * 0.1 / np.sqrt(200)
+    else:
+        assert -3.1 < found.min() < -1.5 < 1.5 < found.max() < 3.1
+        assert abs(np.corrcoef(found, np.arange(TOPICS))[0, 1]) < 0.7
+        other = InterestEvolution(10, 3, quality=law, quality_seed=1)
+        other.reset(seeds(2000))
+        assert (other.step(slates).signals["quality"] != told["quality"]).all()
+    published = InterestEvolution(10, 3)  # nothing else is another
+    published.reset(seeds(2000))
+    assert np.array_equal(published.step(slates).rewards, feedback.rewards)
+
+
 def test_expected_rewards_are_proportional_choice_times_watch_time(late: Step) -> None:
     for user in np.flatnonzero(late.alive)[:300]:
         scores = late.scores(user)
@@ -135,6 +157,11 @@ def test_budget_and_reward_follow_the_choice(late: Step) -> None:
             assert (told.rewards[user] == 0).all()
             assert left == pytest.approx(budget - 0.5, abs=1e-12)
         assert bool(told.terminated[user]) == (left <= 0.0)
+
+
+def test_a_quality_that_is_not_there_is_guessed_at() -> None:
+    with pytest.raises(WorldError, match="did you mean uniform\\?"):
+        InterestEvolution(quality="unifrom")
 
 
 def test_users_who_have_left_do_not_change(late: Step) -> None:
