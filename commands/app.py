@@ -16,6 +16,7 @@ from commands.edge import edge
 from commands.evaluate import evaluate
 from commands.export import export
 from commands.fit import fit
+from commands.roles import canary, promote, roles, rollback
 from commands.serve import serve
 from commands.simulate import simulate
 from commands.traffic import traffic
@@ -35,6 +36,8 @@ app.command()(demo)
 app.add_typer(data.app, name="data")
 for command in (fit, train, simulate, evaluate, broker, serve, edge, traffic, export):
     app.command()(command)
+for order in (roles, promote, canary, rollback):
+    app.command()(order)
 
 
 def main() -> None:

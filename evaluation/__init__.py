@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from evaluation.estimators.paired import compared
     from evaluation.estimators.sequential import SEQUENTIAL_ESTIMATORS
     from evaluation.estimators.slates import SLATE_ESTIMATORS
-    from evaluation.gate import Gate, Judgement, judge_pair, promote
+    from evaluation.evidence import Evidence, Judgement, judge_pair, stated_pair
+    from evaluation.gate import Gate, promote
     from evaluation.importers.coba import from_coba
     from evaluation.importers.episodes import from_minari, from_transitions
     from evaluation.importers.obp import from_obp
@@ -65,6 +66,7 @@ __all__ = [
     "EpisodeError",
     "Episodes",
     "Estimate",
+    "Evidence",
     "Exposure",
     "FaultyLogError",
     "FittedQ",
@@ -114,6 +116,7 @@ __all__ = [
     "promote",
     "read_dsjson",
     "replay",
+    "stated_pair",
     "target_of",
     "watch",
     "watch_apart",
@@ -140,9 +143,10 @@ _HOME = {
     "FaultyLogError": "chunks.checks",
     "FittedQ": "models.fitted_q",
     "FittedQError": "models.fitted_q",
+    "Evidence": "evidence",
     "Gate": "gate",
     "Imported": "importers.records",
-    "Judgement": "gate",
+    "Judgement": "evidence",
     "LogFormatError": "importers.records",
     "ModelError": "models.cross_fitted",
     "Pair": "chunks.pairs",
@@ -179,10 +183,11 @@ _HOME = {
     "from_minari": "importers.episodes",
     "from_obp": "importers.obp",
     "from_transitions": "importers.episodes",
-    "judge_pair": "gate",
+    "judge_pair": "evidence",
     "metrics": "ranking.lists",
     "named": "estimators.names",
     "promote": "gate",
+    "stated_pair": "evidence",
     "read_dsjson": "importers.vw",
     "replay": "rejection",
     "target_of": "targets",

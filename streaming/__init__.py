@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from streaming.knowledge import GapError
     from streaming.learner import Learner
     from streaming.metrics import Report
+    from streaming.orders import Told, roles_told, send_order
     from streaming.recording import TrafficRecorder, schemas_of
     from streaming.records import DeadLetter, OutcomeRecord, Recommendation, RecordError
     from streaming.replay import Replayed, replay_log
     from streaming.restore import RestoreError
     from streaming.resume import start_after
+    from streaming.roles import Canary, Order, Promote, RoleError, Roles, Rollback
     from streaming.rules import Limits, Quarantine, RuleError, Rules
     from streaming.sending import CONTEXT, FEATURES, NamelessError, schema_of
     from streaming.topics import Topics
@@ -63,11 +65,13 @@ _HOMES = {
     "knowledge": ("GapError",),
     "learner": ("Learner",),
     "metrics": ("Report",),
+    "orders": ("Told", "roles_told", "send_order"),
     "recording": ("TrafficRecorder", "schemas_of"),
     "records": ("DeadLetter", "OutcomeRecord", "Recommendation", "RecordError"),
     "replay": ("Replayed", "replay_log"),
     "restore": ("RestoreError",),
     "resume": ("start_after",),
+    "roles": ("Canary", "Order", "Promote", "RoleError", "Roles", "Rollback"),
     "rules": ("Limits", "Quarantine", "RuleError", "Rules"),
     "sending": ("CONTEXT", "FEATURES", "NamelessError", "schema_of"),
     "topics": ("Topics",),
@@ -85,6 +89,7 @@ __all__ = [
     "CONTEXT",
     "FEATURES",
     "BadEventError",
+    "Canary",
     "ClientProperties",
     "ConfigError",
     "DeadLetter",
@@ -105,7 +110,9 @@ __all__ = [
     "Logged",
     "MemoryBus",
     "NamelessError",
+    "Order",
     "OutcomeRecord",
+    "Promote",
     "Quarantine",
     "RankedItem",
     "RankingEvent",
@@ -114,11 +121,15 @@ __all__ = [
     "Replayed",
     "Report",
     "RestoreError",
+    "RoleError",
+    "Roles",
+    "Rollback",
     "RuleError",
     "Rules",
     "Schema",
     "SchemaError",
     "Step",
+    "Told",
     "Topics",
     "Traffic",
     "TrafficError",
@@ -131,8 +142,10 @@ __all__ = [
     "edge_app",
     "export_log",
     "replay_log",
+    "roles_told",
     "schema_of",
     "schemas_of",
+    "send_order",
     "start_after",
 ]
 

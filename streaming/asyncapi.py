@@ -16,6 +16,7 @@ import msgspec
 
 from streaming.events import InteractionEvent, ItemEvent, RankingEvent, UserEvent
 from streaming.records import DeadLetter, OutcomeRecord, Recommendation
+from streaming.roles import Canary, Explore, Promote, Roles, Rollback
 from streaming.topics import DEFAULT_PREFIX, Topics
 
 PATH = Path(__file__).parent.parent / "docs" / "asyncapi.yaml"
@@ -77,6 +78,7 @@ _MODEL = _Message(
     content="application/msgpack",
 )
 _EVENTS = [_told(kind, _USER) for kind in (UserEvent, RankingEvent, InteractionEvent)]
+_ORDERS = [_told(kind, "None is needed.") for kind in (Promote, Canary, Rollback, Explore)]
 _RECOMMENDATION = _told(Recommendation, _USER)
 _CHANNELS: dict[str, tuple[str, list[_Message]]] = {
     "items": ("receive", [_told(ItemEvent, _ITEM), _GONE]),
@@ -86,6 +88,8 @@ _CHANNELS: dict[str, tuple[str, list[_Message]]] = {
     "outcomes": ("send", [_told(OutcomeRecord, _USER)]),
     "state": ("send", [_STATE, _ERASED]),
     "model": ("send", [_MODEL]),
+    "orders": ("receive", _ORDERS),
+    "roles": ("send", [_told(Roles, "The word `roles`.")]),
     "dead_letters": ("send", [_told(DeadLetter, "The key of the message it is about.")]),
 }
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from agents.api import Requests
     from streaming.config import WorkerConfig
     from streaming.join import Closed, Touch
-    from streaming.roles import Made
+    from streaming.pool import Made
     from streaming.slates import Slates
     from streaming.state import UserState
 
@@ -71,7 +71,8 @@ def issue(
         current is not None
         and not touch.described
         and current.expires > time
-        and (current.items, current.propensities) == (issued.items, issued.propensities)
+        and (current.items, current.propensities, current.policy)
+        == (issued.items, issued.propensities, issued.policy)
     ):
         return None
     user.issues += 1

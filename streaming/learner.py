@@ -16,7 +16,7 @@ import msgspec
 from river import drift, linear_model, metrics, utils
 
 from streaming.knowledge import GapError
-from streaming.roles import Pool
+from streaming.pool import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -124,7 +124,7 @@ class Learner:
         challengers: Sequence[Knowledge] = (),
     ) -> None:
         self.knowledge, self._challengers = knowledge, challengers
-        self.pool = Pool(knowledge.policy, [one.policy for one in challengers])
+        self.pool = Pool([knowledge.policy, *(one.policy for one in challengers)])
         self.numbers: dict[int, int] = {}
         self.judged = 0
         self.drifts: deque[Drift] = deque(maxlen=_KEPT)

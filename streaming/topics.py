@@ -1,9 +1,9 @@
-"""The eight topics of the live loop: their names, their partitions and how long they keep records.
+"""The ten topics of the live loop: their names, their partitions and how long they keep records.
 
 Topics that hold the latest fact of each key are compacted, those that hold history are not. What a
 user owns (feedback, state, recommendation, decisions, outcomes) lies in partitions of the same
-number, so that it can move between workers together; the catalogue and the model are everyone's
-and lie in one partition, in one order.
+number, so that it can move between workers together; the catalogue, the model and who decides are
+everyone's and lie in one partition, in one order.
 """
 
 from __future__ import annotations
@@ -87,6 +87,16 @@ class Topics:
         return f"{self.prefix}model"
 
     @property
+    def orders(self) -> str:
+        """Who is to decide: promotions, canaries and rollbacks, in the order of their coming."""
+        return f"{self.prefix}orders"
+
+    @property
+    def roles(self) -> str:
+        """Who decides now, after all orders that were obeyed."""
+        return f"{self.prefix}roles"
+
+    @property
     def dead_letters(self) -> str:
         """What could not be used, why, and where it came from."""
         return f"{self.prefix}dead-letters"
@@ -111,5 +121,7 @@ class Topics:
             ),
             TopicSpec(self.state, partitions, _COMPACTED | large),
             TopicSpec(self.model, 1, _COMPACTED | {"max.message.bytes": str(64 * _MIB)}),
+            TopicSpec(self.orders, 1, _kept(30)),
+            TopicSpec(self.roles, 1, _COMPACTED),
             TopicSpec(self.dead_letters, 1, _kept(30)),
         )

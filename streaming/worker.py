@@ -6,10 +6,12 @@ One batch, in this order; what is written is one transaction with the offsets of
 2.  decode   what cannot be read becomes a dead letter, with bytes, reason and origin.
 3.  join     duplicates are counted and dropped; rankings meet their interactions; those whose
              window has passed close, and make outcomes; what comes late makes corrections.
-4.  learn    the policy and the click model learn from the outcomes, in order of their `seq`.
+4.  learn    the policies and the click model learn from the outcomes, in order of their `seq`;
+             then what was ordered of the roles is obeyed.
 5.  decide   for each user something was taken in of, once: what they are to be shown next.
 6.  begin    the transaction.
-7.  publish  outcomes, recommendations, decisions, dead letters, now and then what was learned.
+7.  publish  outcomes, recommendations, decisions, dead letters, who decides if that has changed,
+             now and then what was learned.
 8.  state    what changed of users and partitions, to the changelog.
 9.  commit   the transaction, with the offsets of the records polled.
 10. promote  only now is the changed state the live state.
@@ -30,6 +32,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from uuid import uuid4
 
 from streaming.claims import Claims
+from streaming.control import Control
 from streaming.exchange import Exchange, ShareError
 from streaming.holdings import Holdings
 from streaming.intake import event_in
@@ -93,8 +96,9 @@ class Worker:
     click_model : callable
         Returns a new River classifier; see `Learner`.
     challengers : sequence of callable
-        Return policies that decide nothing: they learn from the same outcomes, and what they would
-        have shown with what probability is logged. A loop that has some is one worker's.
+        Return policies that decide nothing until they are given a role: they learn from the same
+        outcomes, and what they would have shown with what probability is logged. A loop that has
+        some is one worker's.
     reached : callable
         Is told each step of a batch when it is done; a test that wants a crash there raises.
 
@@ -104,11 +108,15 @@ class Worker:
         If the log cannot be reached or has other topics.
     RestoreError, GapError, RecordError
         If the topics hold what this worker cannot go on from.
+    RoleError
+        If two policies have the same name, or the loop's champion is none of them.
 
     Attributes
     ----------
     learner : Learner
         The policy and the click model as of the latest batch.
+    control : Control
+        Who decides.
     stopwatch : Stopwatch
     """
 
@@ -225,6 +233,7 @@ class Worker:
         knowledge = knowledge_of(self._make_policy)
         challengers = [knowledge_of(make) for make in self._challengers]
         self.learner = Learner(knowledge, self._click_model, challengers)
+        self.control = self._kept(Control(transport, topics, list(self.learner.pool.policies)))
         self._exchange = self._kept(
             Exchange(
                 transport,
@@ -269,6 +278,7 @@ class Worker:
             records = held.unworked(records)
             self._shelf.look(to_the_end=bool(records))
             self._exchange.listen()
+            self.control.listen(leads=0 in self._held)
         self._reached("poll")
         if not held:
             self._shelf.refused.clear()
@@ -287,6 +297,7 @@ class Worker:
         self._reached("join")
         with watch.over("learn"):
             outcomes = self._learn(batches)
+            self.control.obey(self.learner.learned)
         self._reached("learn")
         with watch.over("decide"):
             recommendations = self._decide(batches)
@@ -317,7 +328,7 @@ class Worker:
         """Whether others wait for news, or something is to be closed of which others told."""
         idle = self._exchange.newest - self._config.rules.idle
         silent = any(not one.join.empty and one.join.watermark < idle for one in self._held)
-        return silent or self._exchange.due(self._times())
+        return silent or self.control.due or self._exchange.due(self._times())
 
     def _check_alone(self) -> None:
         """Refuse to share partitions while there are challengers, whose learning is not shared."""
@@ -417,7 +428,7 @@ class Worker:
             max(touch.time, user.described[0]) for touch, user in zip(touches, users, strict=True)
         ]
         requests = slates.requests(names, users, times)
-        decisions = self.learner.pool.decide(requests)
+        decisions = self.learner.pool.decide(requests, self.control.roles, self.learner.learned)
         recommendations = []
         for row, (shard, name, user, touch) in enumerate(touched):
             issued = issue(row, requests, decisions[row], slates, user, touch, self._config)
@@ -451,6 +462,7 @@ class Worker:
             send(topics.decisions, value, key=key, partition=partition)
         for letter in letters:
             send(topics.dead_letters, encode(letter), key=letter.key)
+        self.control.tell(send)
         self._exchange.tell(send, self._times())
 
     def _changelog(self) -> dict[int, dict[bytes, bytes | None]]:

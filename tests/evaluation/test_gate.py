@@ -21,7 +21,7 @@ from tests.evaluation.logs import Shop, Tabled, cut
 
 if TYPE_CHECKING:
     from agents.api import Floats, Requests, Rows
-    from evaluation.gate import Method
+    from evaluation.evidence import Method
 
 SHOP = Shop(base=0.2)
 LOG = SHOP.outcomes(4000, seed=1)

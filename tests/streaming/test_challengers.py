@@ -59,7 +59,8 @@ def lived(challengers: tuple[Callable[[], Policy], ...], restarts: bool = False)
         if restarts:
             worker.close()
             worker = Worker(loop.transport, OrderPolicy, CONFIG, challengers=challengers)
-    for challenger, learned in zip(challengers, worker.learner.pool.challengers, strict=True):
+    _, *shadows = worker.learner.pool.policies.values()
+    for challenger, learned in zip(challengers, shadows, strict=True):
         agrees(challenger(), learned, loop.outcomes())
     assert same_state(worker.learner.policy.state_dict(), fold(loop.outcomes()))
     worker.close()

@@ -1,4 +1,4 @@
-"""The eight topics: their names and shapes."""
+"""The ten topics: their names and shapes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from streaming.topics import Topics
 from streaming.transport.api import TransportError
 from streaming.transport.memory import MemoryBus
 
-COMPACTED = {"items", "recommendations", "state", "model"}
+COMPACTED = {"items", "recommendations", "state", "model", "roles"}
 
 
 def test_all_topics_stand_under_the_prefix() -> None:
     specs = Topics("shop.").specs(partitions=3)
     names = {spec.name.removeprefix("shop.") for spec in specs}
-    assert names == COMPACTED | {"feedback", "decisions", "outcomes", "dead-letters"}
+    assert names == COMPACTED | {"feedback", "decisions", "outcomes", "orders", "dead-letters"}
     for spec in specs:
         compacted = spec.name.removeprefix("shop.") in COMPACTED
         assert spec.config["cleanup.policy"] == ("compact" if compacted else "delete")
