@@ -11,7 +11,7 @@ import typer
 from agents.api import RecloopError
 from commands.console import Json, Seed, emit, figure, note, say, table
 from commands.gate import Asked, judge, tell
-from commands.offline import REPLICATES, How, OfSize, counting, of_size
+from commands.offline import REPLICATES, How, OfSize, counting, of_size, two_numbers
 from commands.sources import LOG_HELP, POLICY_HELP, open_log, open_policy
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def evaluate(
     _warn_of_untrained(policies)
     how = How(
         _one_of("--interval", interval, ("bootstrap", "bernstein", "sequence")),
-        None if bounds is None else _bounds(bounds),
+        None if bounds is None else two_numbers("--bounds", bounds),
         inf if largest_weight is None else largest_weight,
         _one_of("--unit", unit, ("request", "user")),
         None if logging is None else open_policy(logging, seed)[0],
@@ -186,15 +186,6 @@ def show(title: str, reports: dict[str, Report]) -> None:
     for spec, report in reports.items():
         reasons = dict.fromkeys(r for e in report.estimates for r in e.verdict.reasons)
         say(f"\n{spec}: {'; '.join(reasons)}; {report.agreement}.")
-
-
-def _bounds(text: str) -> tuple[float, float]:
-    """Return the two numbers that `--bounds` was given."""
-    try:
-        low, high = (float(part) for part in text.split(","))
-    except ValueError:
-        raise RecloopError(f"--bounds {text}: write two numbers, as in --bounds 0,1") from None
-    return low, high
 
 
 def _one_of(option: str, given: str, known: tuple[str, ...]) -> str:

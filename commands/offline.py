@@ -97,3 +97,12 @@ def counting(title: str) -> Iterator[Callable[[str, int], None]]:
             advance(done, None)
 
         yield count
+
+
+def two_numbers(option: str, text: str) -> tuple[float, float]:
+    """Return the two numbers that an option was given."""
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise RecloopError(f"{option} {text}: write two numbers, as in {option} 0,1") from None
+    return low, high

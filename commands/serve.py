@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +11,23 @@ import msgspec
 import typer
 
 from commands.console import Json, Seed, activity, emit, figure, note, table
+from commands.guards import (
+    DELTA,
+    EPSILON,
+    HALF_LIFE,
+    LEVEL,
+    Bounds,
+    Delta,
+    Epsilon,
+    Estimator,
+    GateOn,
+    HalfLife,
+    LargestWeight,
+    Level,
+    Margin,
+    OnDrift,
+    guarded,
+)
 from commands.loop import (
     HERE,
     LATENESS,
@@ -38,7 +55,7 @@ from commands.sources import POLICY_HELP, maker
 if TYPE_CHECKING:
     import threading
 
-    from streaming import Worker
+    from streaming import Roles, Worker
 
 SERVED = "linucb:shared=false+epsilon=0.1"
 PATIENCE = 0.2
@@ -53,10 +70,21 @@ def serve(
     challenger: Annotated[
         list[str] | None,
         typer.Option(
-            help="A policy that learns in the shadow: it decides nothing, its propensities are "
-            "logged. Give it once per challenger; with challengers a loop is one worker's."
+            help="A policy that learns in the shadow: its propensities are logged, and it decides "
+            "nothing until it is made canary or champion. Give it once per challenger; with "
+            "challengers a loop is one worker's."
         ),
     ] = None,
+    gate: GateOn = False,
+    margin: Margin = 0.0,
+    level: Level = LEVEL,
+    bounds: Bounds = None,
+    largest_weight: LargestWeight = None,
+    estimator: Estimator = None,
+    on_drift: OnDrift = "warn",
+    drift_delta: Delta = DELTA,
+    drift_epsilon: Epsilon = EPSILON,
+    drift_half_life: HalfLife = HALF_LIFE,
     bootstrap_servers: Servers = HERE,
     properties: Properties = None,
     client: Client = "kafka-python",
@@ -102,14 +130,18 @@ def serve(
             "of its own. Who starts under a name that is taken takes over. '' is a new name.",
         ),
     ] = "1",
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(help="Tell Prometheus at /metrics of this port, on this machine only."),
+    ] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Serve until Ctrl-C: learn from feedback as it comes, and publish fresh recommendations.
 
-    Reads the topics items and feedback; writes recommendations, decisions, outcomes, state, model
-    and dead-letters, one transaction a batch. A worker that was killed goes on where it stood.
-    Start more of them under other names, with the same options, and they share the work.
+    Reads the topics items, feedback and orders; writes recommendations, decisions, outcomes, state,
+    model, roles and dead-letters, one transaction a batch. A worker that was killed goes on where
+    it stood. Start more of them under other names, with the same options, and they share the work.
     """
     config = describe(
         like=like,
@@ -129,6 +161,19 @@ def serve(
         worker=name,
         seed=seed,
     )
+    config = guarded(
+        config,
+        gate=gate,
+        margin=margin,
+        level=level,
+        bounds=bounds,
+        largest_weight=largest_weight,
+        estimator=estimator,
+        on_drift=on_drift,
+        delta=drift_delta,
+        epsilon=drift_epsilon,
+        half_life=drift_half_life,
+    )
     make_policy = maker(policy, seed, weights)
     shadows = [maker(spec, seed) for spec in challenger or ()]
     from streaming import Worker
@@ -142,8 +187,9 @@ def serve(
             challengers=shadows,
         )
         with closing(made) as worker, stopping() as stop:
-            note(f"serving {worker.learner.policy.name} at {bootstrap_servers}; Ctrl-C stops it")
-            seconds = _work(worker, stop)
+            champion = worker.control.roles.champion
+            note(f"serving {champion} at {bootstrap_servers}; Ctrl-C stops it")
+            seconds = _work(worker, stop, metrics_port)
         document = _document(worker) | {"policy": policy, "seed": seed, "uptime": seconds}
     if as_json:
         emit(document)
@@ -151,15 +197,38 @@ def serve(
         _show(document)
 
 
-def _work(worker: Worker, stop: threading.Event) -> float:
+def _work(worker: Worker, stop: threading.Event, metrics_port: int | None) -> float:
     """Work until told to stop, and return for how many seconds."""
+    from streaming import Exposition
+
     begun = told = time.monotonic()
-    with activity("waiting for feedback") as tell:
+    figures = Exposition(worker.report())
+    seen, alarms = worker.control.roles.revision, worker.watch.alarms
+    with ExitStack() as stack:
+        if metrics_port is not None:
+            port = stack.enter_context(figures.at(metrics_port))
+            note(f"figures for Prometheus at http://127.0.0.1:{port}/metrics")
+        tell = stack.enter_context(activity("waiting for feedback"))
         while not stop.is_set():
-            if worker.step(PATIENCE) and time.monotonic() > told + TELL_EVERY:
-                now, told = worker.report(), time.monotonic()
+            worked = worker.step(PATIENCE)
+            roles, watch = worker.control.roles, worker.watch
+            if watch.alarms != alarms:
+                alarms = watch.alarms
+                note(str(next(drift for drift in reversed(watch.drifts) if drift.bad)))
+            if roles.revision != seen:
+                note(f"{_deciding(roles)}, because: {roles.reason}")
+            if roles.revision != seen or (worked and time.monotonic() > told + TELL_EVERY):
+                now, told, seen = worker.report(), time.monotonic(), roles.revision
+                figures.tell(now)
                 tell(f"{now.events:,} events, {now.outcomes:,} outcomes, {now.decisions:,} decided")
     return time.monotonic() - begun
+
+
+def _deciding(roles: Roles) -> str:
+    """Return who decides, in words."""
+    if roles.canary is None:
+        return f"{roles.champion} decides"
+    return f"{roles.champion} decides, and {roles.canary} for {roles.share:.3g} of the users"
 
 
 def _document(worker: Worker) -> dict[str, Any]:

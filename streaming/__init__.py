@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         UserEvent,
     )
     from streaming.export import Exported, Logged, export_log
+    from streaming.exposition import Exposition
     from streaming.features import Schema, SchemaError
     from streaming.knowledge import GapError
     from streaming.learner import Learner
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from streaming.restore import RestoreError
     from streaming.resume import start_after
     from streaming.roles import Canary, Order, Promote, RoleError, Roles, Rollback
-    from streaming.rules import Limits, Quarantine, RuleError, Rules
+    from streaming.rules import DriftRules, GateRules, Limits, Quarantine, RuleError, Rules
     from streaming.sending import CONTEXT, FEATURES, NamelessError, schema_of
     from streaming.topics import Topics
     from streaming.traffic import Faults, Step, Traffic, TrafficError
@@ -61,6 +62,7 @@ _HOMES = {
         "UserEvent",
     ),
     "export": ("Exported", "Logged", "export_log"),
+    "exposition": ("Exposition",),
     "features": ("Schema", "SchemaError"),
     "knowledge": ("GapError",),
     "learner": ("Learner",),
@@ -72,7 +74,7 @@ _HOMES = {
     "restore": ("RestoreError",),
     "resume": ("start_after",),
     "roles": ("Canary", "Order", "Promote", "RoleError", "Roles", "Rollback"),
-    "rules": ("Limits", "Quarantine", "RuleError", "Rules"),
+    "rules": ("DriftRules", "GateRules", "Limits", "Quarantine", "RuleError", "Rules"),
     "sending": ("CONTEXT", "FEATURES", "NamelessError", "schema_of"),
     "topics": ("Topics",),
     "traffic": ("Faults", "Step", "Traffic", "TrafficError"),
@@ -93,13 +95,16 @@ __all__ = [
     "ClientProperties",
     "ConfigError",
     "DeadLetter",
+    "DriftRules",
     "Edge",
     "EmbeddedBroker",
     "Exported",
+    "Exposition",
     "Faults",
     "FencedError",
     "Field",
     "GapError",
+    "GateRules",
     "Guard",
     "GuardError",
     "InteractionEvent",

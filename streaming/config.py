@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from agents.api import RecloopError
 from streaming.features import Schema
-from streaming.rules import DAY, Limits, Quarantine, Rules
+from streaming.rules import DAY, DriftRules, GateRules, Limits, Quarantine, Rules
 from streaming.topics import DEFAULT_PARTITIONS, DEFAULT_PREFIX, Topics
 
 _BYTES_PER_NUMBER = 24
@@ -52,6 +52,10 @@ class WorkerConfig:
     limits : Limits
     quarantine : Quarantine, optional
         From where on feedback is suspected and not learned from. Without it nothing is.
+    gate : GateRules, optional
+        When challengers are promoted, and canaries ended, without anybody's order.
+    drift : DriftRules
+        What follows from drift.
 
     Raises
     ------
@@ -75,6 +79,8 @@ class WorkerConfig:
     rules: Rules = field(default_factory=Rules)
     limits: Limits = field(default_factory=Limits)
     quarantine: Quarantine | None = None
+    gate: GateRules | None = None
+    drift: DriftRules = field(default_factory=DriftRules)
 
     def __post_init__(self) -> None:
         for name in ("partitions", "slate_size", "ttl", "batch_size", "snapshot_every"):

@@ -13,7 +13,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
-from river import drift, linear_model, metrics, utils
+from river import linear_model, metrics, utils
 
 from streaming.knowledge import GapError
 from streaming.pool import Pool
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from agents.api import Policy
     from streaming.knowledge import Knowledge
     from streaming.records import OutcomeRecord
+    from streaming.roles import Order, Roles
 
 ROLLING = 5000
 """How many of the latest slots the click model is judged by."""
@@ -34,7 +35,6 @@ POINT_EVERY = 200
 _KEPT = 10_000
 
 _RollingROCAUC: Any = metrics.RollingROCAUC
-_ADWIN: Any = drift.ADWIN
 
 
 class ClickModel(Protocol):
@@ -47,12 +47,17 @@ class ClickModel(Protocol):
         """Learn from one example."""
 
 
-class Drift(NamedTuple):
-    """That the reward is not what it was: at which outcome, when, and what it is now."""
+class Watcher(Protocol):
+    """Whoever looks on while outcomes are learned, and draws conclusions."""
 
-    seq: int
-    time: int
-    reward: float
+    def begin(self, roles: Roles) -> None:
+        """Take note of who decides, before outcomes are learned; earlier conclusions are over."""
+
+    def take(self, records: Sequence[OutcomeRecord]) -> None:
+        """Take in outcomes, in their order, with what the click model had expected."""
+
+    def orders(self) -> list[Order]:
+        """Return the conclusions from what was taken in since `begin`."""
 
 
 class Point(NamedTuple):
@@ -100,6 +105,7 @@ class Learner:
         (`c0`, `c1`, ...), the item's features (`i0`, ...) and the `position`.
     challengers : sequence of Knowledge
         Of new policies that learn from the same outcomes, and are asked in the shadow.
+    watchers : sequence of Watcher
 
     Raises
     ------
@@ -113,7 +119,6 @@ class Learner:
         The policy and its challengers.
     numbers : dict of int to int
         By partition, the number of the first outcome that was not judged here.
-    drifts : deque of Drift
     curve : deque of Point
     """
 
@@ -122,17 +127,17 @@ class Learner:
         knowledge: Knowledge,
         click_model: Callable[[], ClickModel] = logistic_regression,
         challengers: Sequence[Knowledge] = (),
+        watchers: Sequence[Watcher] = (),
     ) -> None:
         self.knowledge, self._challengers = knowledge, challengers
+        self._watchers = watchers
         self.pool = Pool([knowledge.policy, *(one.policy for one in challengers)])
         self.numbers: dict[int, int] = {}
         self.judged = 0
-        self.drifts: deque[Drift] = deque(maxlen=_KEPT)
         self.curve: deque[Point] = deque(maxlen=_KEPT)
         self._clicks = click_model()
         self._log_loss: Any = utils.Rolling(metrics.LogLoss, window_size=ROLLING)
         self._auc: Any = _RollingROCAUC(window_size=ROLLING)
-        self._detector: Any = _ADWIN()
         self._names: list[str] = []
         self._slots, self._clicked, self._total = 0, 0, 0.0
 
@@ -192,10 +197,13 @@ class Learner:
             challenger.learn(records)
             challenger.settle()
         self.numbers = numbers
-        return [
+        judged = [
             record if record.replaced or record.quarantined else self._judge(record)
             for record in records
         ]
+        for watcher in self._watchers:
+            watcher.take(judged)
+        return judged
 
     def _judge(self, record: OutcomeRecord) -> OutcomeRecord:
         """Predict each slot, then learn from those seen."""
@@ -212,7 +220,7 @@ class Learner:
                 self._auc.update(clicked, chance)
                 self._clicks.learn_one(x, clicked)
         if rewards:
-            self._watch(record, rewards)
+            self._tally(rewards)
         self.judged += 1
         if self.judged % POINT_EVERY == 0:
             self._draw(record)
@@ -226,11 +234,8 @@ class Learner:
             values = chain(record.context, features, (float(position),))
             yield dict(zip(self._names, values, strict=True))
 
-    def _watch(self, record: OutcomeRecord, rewards: list[float]) -> None:
-        """Look for drift of the reward, and tally it for the live curve."""
-        self._detector.update(sum(rewards) / len(rewards))
-        if self._detector.drift_detected:
-            self.drifts.append(Drift(record.seq, record.closed, self._detector.estimation))
+    def _tally(self, rewards: list[float]) -> None:
+        """Count rewards for the live curve."""
         self._slots += len(rewards)
         self._clicked += sum(reward > 0.0 for reward in rewards)
         self._total += sum(rewards)

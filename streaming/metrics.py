@@ -14,20 +14,25 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from streaming.referee import Standing
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from streaming.control import Control
+    from streaming.drift import Watch
     from streaming.learner import Learner
     from streaming.state import Counts
 
 
 @dataclass(slots=True)
 class Stopwatch:
-    """How many batches were worked, and the seconds spent on each of their steps."""
+    """How many batches were worked, who decided how often, and the seconds spent on each step."""
 
     batches: int = 0
     aborted: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+    decided: Counter[str] = field(default_factory=Counter)
 
     @contextmanager
     def over(self, step: str) -> Iterator[None]:
@@ -61,12 +66,24 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         Outcomes among them that nothing learns from: a bot's, or a flood.
     log_loss, auc : float or None
         Of the click model, over the latest slots, predicted before learning.
-    drifts : int
-        How often the reward was found to have changed.
+    drifts, alarms : int
+        How often reward or calibration were found to have changed, and how often for the worse.
     click_rate : float or None
         The share of the latest seen slots that were rewarded.
+    champion : str
+        Who decides, and for a share of the users `canary`.
+    canary : str or None
+    share : float
+    exploration : float
+        With what probability slates are random, beyond what the policies do by themselves.
+    revision : int
+        How many orders have been obeyed.
+    gate : dict of str to Standing
+        How the challengers stand, if they are judged.
     batches, aborted : int
         Of this process.
+    decided : dict of str to int
+        By policy, of this process.
     seconds : dict of str to float
         By step, of this process.
     """
@@ -88,14 +105,30 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     log_loss: float | None
     auc: float | None
     drifts: int
+    alarms: int
     click_rate: float | None
+    champion: str
+    canary: str | None
+    share: float
+    exploration: float
+    revision: int
+    gate: dict[str, Standing]
     batches: int
     aborted: int
+    decided: dict[str, int]
     seconds: dict[str, float]
 
 
-def report(counts: Iterable[Counts], learner: Learner, stopwatch: Stopwatch) -> Report:
+def report(
+    counts: Iterable[Counts],
+    learner: Learner,
+    stopwatch: Stopwatch,
+    control: Control,
+    watch: Watch,
+    standings: dict[str, Standing],
+) -> Report:
     """Return the figures of a worker."""
+    roles = control.roles
     parts = list(counts)
     dead: Counter[str] = Counter()
     for part in parts:
@@ -117,10 +150,18 @@ def report(counts: Iterable[Counts], learner: Learner, stopwatch: Stopwatch) -> 
         decisions=sum(part.decisions for part in parts),
         log_loss=_finite(learner.log_loss),
         auc=_finite(learner.auc),
-        drifts=len(learner.drifts),
+        drifts=len(watch.drifts),
+        alarms=watch.alarms,
         click_rate=_finite(learner.click_rate),
         batches=stopwatch.batches,
+        champion=roles.champion,
+        canary=roles.canary,
+        share=roles.share,
+        exploration=roles.exploring(learner.learned),
+        revision=roles.revision,
+        gate=standings,
         aborted=stopwatch.aborted,
+        decided=dict(sorted(stopwatch.decided.items())),
         seconds=dict(stopwatch.seconds),
     )
 

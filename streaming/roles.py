@@ -67,9 +67,9 @@ class Roles(msgspec.Struct, frozen=True, kw_only=True):
     raised : Raised or None
         By how much everyone explores more than they are made to.
     since : int
-        How many outcomes there had been when champion or canary last changed.
+        How many outcomes there had been when the champion last changed.
     reason : str
-        Why it last changed.
+        Why anything last changed.
     revision : int
         How many orders have changed anything.
     obeyed : int
@@ -119,12 +119,10 @@ class Roles(msgspec.Struct, frozen=True, kw_only=True):
             roles = msgspec.structs.replace(roles, canary=None, share=0.0, reason=reason)
         return roles
 
-    def changed(self, learned: int, reason: str, **roles: object) -> Roles:
-        """Return roles that are other ones from this outcome on."""
+    def changed(self, reason: str, **roles: object) -> Roles:
+        """Return other roles, by one more order."""
         revision = self.revision + 1
-        return msgspec.structs.replace(
-            self, revision=revision, since=learned, reason=reason, **roles
-        )
+        return msgspec.structs.replace(self, revision=revision, reason=reason, **roles)
 
     def challenger(self, name: str) -> str:
         """Return the name of a policy that is not the champion, or raise `RoleError`."""
@@ -150,7 +148,12 @@ class Promote(msgspec.Struct, frozen=True, kw_only=True, tag_field="order", tag=
         """Return the roles after it, or raise `RoleError`."""
         name = roles.challenger(self.policy)
         return roles.changed(
-            learned, self.reason, champion=name, before=roles.champion, canary=None, share=0.0
+            self.reason,
+            champion=name,
+            before=roles.champion,
+            since=learned,
+            canary=None,
+            share=0.0,
         )
 
 
@@ -169,8 +172,8 @@ class Canary(msgspec.Struct, frozen=True, kw_only=True, tag_field="order", tag="
         if self.share == 0.0:
             if roles.canary != name:
                 raise RoleError(f"{name} is no canary")
-            return roles.changed(learned, self.reason, canary=None, share=0.0)
-        return roles.changed(learned, self.reason, canary=name, share=self.share)
+            return roles.changed(self.reason, canary=None, share=0.0)
+        return roles.changed(self.reason, canary=name, share=self.share)
 
 
 class Rollback(msgspec.Struct, frozen=True, kw_only=True, tag_field="order", tag="rollback"):
@@ -181,13 +184,13 @@ class Rollback(msgspec.Struct, frozen=True, kw_only=True, tag_field="order", tag
     def obeyed(self, roles: Roles, learned: int) -> Roles:
         """Return the roles after it, or raise `RoleError`."""
         if roles.canary is not None:
-            return roles.changed(learned, self.reason, canary=None, share=0.0)
+            return roles.changed(self.reason, canary=None, share=0.0)
         if roles.before is None:
             raise RoleError(
                 f"there is nothing to roll back to: {roles.champion} has no champion before it"
             )
         name = roles.challenger(roles.before)
-        return roles.changed(learned, self.reason, champion=name, before=None)
+        return roles.changed(self.reason, champion=name, before=None, since=learned)
 
 
 class Explore(msgspec.Struct, frozen=True, kw_only=True, tag_field="order", tag="explore"):
@@ -205,9 +208,7 @@ class Explore(msgspec.Struct, frozen=True, kw_only=True, tag_field="order", tag=
                 f"{self.epsilon:g} for {self.half_life}"
             )
         raised = Raised(self.epsilon, learned, self.half_life) if self.epsilon else None
-        return msgspec.structs.replace(
-            roles, revision=roles.revision + 1, reason=self.reason, raised=raised
-        )
+        return roles.changed(self.reason, raised=raised)
 
 
 Order: TypeAlias = Promote | Canary | Rollback | Explore

@@ -178,3 +178,82 @@ class Limits:
                 raise RuleError(
                     f"limits.{limit.name} must be at least 1, not {getattr(self, limit.name)}"
                 )
+
+
+@dataclass(frozen=True, slots=True)
+class GateRules:
+    """When a challenger is promoted, or a canary ended.
+
+    Parameters
+    ----------
+    margin : float
+        By how much per slate it must be better, or worse, beyond doubt.
+    level : float
+        How sure all answers together are; see `evaluation.Evidence`.
+    low, high : float
+        Between what the sum of a slate's rewards lies: a promise.
+    largest_weight : float
+        What no importance weight exceeds: a promise. Without one the intervals are wider.
+    method : str, optional
+        An estimator whose interval holds at all times: IPS or SNIPS, of slates SIPS, SNSIPS or
+        RIPS. By default SNIPS and RIPS.
+
+    Raises
+    ------
+    RuleError
+        If the margin or level can't be.
+    """
+
+    margin: float = 0.0
+    level: float = 0.95
+    low: float = 0.0
+    high: float = 1.0
+    largest_weight: float = math.inf
+    method: str | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.margin >= 0.0 and 0.0 < self.level < 1.0):
+            raise RuleError(
+                "the gate's margin is 0 or more, and its level between 0 and 1, not "
+                f"{self.margin} and {self.level}"
+            )
+
+
+ACTIONS = ("warn", "explore", "rollback")
+"""What may follow from drift."""
+
+
+@dataclass(frozen=True, slots=True)
+class DriftRules:
+    """What follows when rewards fall, or predictions exceed them more than they did.
+
+    Parameters
+    ----------
+    action : "warn", "explore" or "rollback"
+        Nothing but a figure; random slates for a while; or the latest change of roles is undone.
+    delta : float
+        ADWIN's: about how likely a look is to see a change where there is none.
+    epsilon : float
+        With what probability slates are random after an alarm, to `explore`.
+    half_life : int
+        After how many outcomes that is halved.
+
+    Raises
+    ------
+    RuleError
+        If there is no such action, or a number can't be.
+    """
+
+    action: str = "warn"
+    delta: float = 0.002
+    epsilon: float = 0.2
+    half_life: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.action not in ACTIONS:
+            raise RuleError(f"on drift there are {', '.join(ACTIONS)}, not {self.action!r}")
+        if not (0.0 < self.delta < 1.0 and 0.0 < self.epsilon <= 1.0 and self.half_life >= 1):
+            raise RuleError(
+                "delta and epsilon lie between 0 and 1, and half_life is 1 or more, not "
+                f"{self.delta}, {self.epsilon} and {self.half_life}"
+            )

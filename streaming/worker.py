@@ -7,7 +7,7 @@ One batch, in this order; what is written is one transaction with the offsets of
 3.  join     duplicates are counted and dropped; rankings meet their interactions; those whose
              window has passed close, and make outcomes; what comes late makes corrections.
 4.  learn    the policies and the click model learn from the outcomes, in order of their `seq`;
-             then what was ordered of the roles is obeyed.
+             then what was ordered of the roles, or follows from the outcomes, is obeyed.
 5.  decide   for each user something was taken in of, once: what they are to be shown next.
 6.  begin    the transaction.
 7.  publish  outcomes, recommendations, decisions, dead letters, who decides if that has changed,
@@ -33,6 +33,7 @@ from uuid import uuid4
 
 from streaming.claims import Claims
 from streaming.control import Control
+from streaming.drift import Watch
 from streaming.exchange import Exchange, ShareError
 from streaming.holdings import Holdings
 from streaming.intake import event_in
@@ -41,6 +42,7 @@ from streaming.knowledge import knowledge_of
 from streaming.learner import Learner, logistic_regression
 from streaming.metrics import Report, Stopwatch, report
 from streaming.records import encode, letter_of
+from streaming.referee import Referee
 from streaming.shelf import Shelf
 from streaming.transport.api import AbortableError, TransportError
 
@@ -117,6 +119,10 @@ class Worker:
         The policy and the click model as of the latest batch.
     control : Control
         Who decides.
+    watch : Watch
+        Whether the outcomes have drifted.
+    referee : Referee or None
+        How the challengers stand, if the configuration asks for it.
     stopwatch : Stopwatch
     """
 
@@ -177,7 +183,8 @@ class Worker:
     def report(self) -> Report:
         """Return the figures of the partitions that this worker has."""
         counts = (held.shard.state.counts for held in self._held)
-        return report(counts, self.learner, self.stopwatch)
+        standings = self.referee.standings if self.referee else {}
+        return report(counts, self.learner, self.stopwatch, self.control, self.watch, standings)
 
     @property
     def partitions(self) -> list[int]:
@@ -232,8 +239,13 @@ class Worker:
         )
         knowledge = knowledge_of(self._make_policy)
         challengers = [knowledge_of(make) for make in self._challengers]
-        self.learner = Learner(knowledge, self._click_model, challengers)
+        self.watch = Watch(config.drift)
+        self.referee = Referee(config.gate, config.slate_size) if config.gate else None
+        self._watchers = [one for one in (self.referee, self.watch) if one is not None]
+        self.learner = Learner(knowledge, self._click_model, challengers, self._watchers)
         self.control = self._kept(Control(transport, topics, list(self.learner.pool.policies)))
+        for watcher in self._watchers:
+            watcher.begin(self.control.roles)
         self._exchange = self._kept(
             Exchange(
                 transport,
@@ -297,7 +309,7 @@ class Worker:
         self._reached("join")
         with watch.over("learn"):
             outcomes = self._learn(batches)
-            self.control.obey(self.learner.learned)
+            self._obey()
         self._reached("learn")
         with watch.over("decide"):
             recommendations = self._decide(batches)
@@ -409,9 +421,17 @@ class Worker:
             for one in batch.closed
             if one.corrects is not None
         ]
+        for watcher in self._watchers:
+            watcher.begin(self.control.roles)
         learned = self.learner.learn([*outcomes, *corrections])
         self.learner.knowledge.settle()
         return learned
+
+    def _obey(self) -> None:
+        """Do what was ordered of the roles, and what follows from the outcomes of the batch."""
+        for watcher in self._watchers:
+            self.control.ask(watcher.orders())
+        self.control.obey(self.learner.learned)
 
     def _decide(self, batches: dict[int, Batch]) -> list[tuple[int, Recommendation]]:
         """Decide anew for everyone touched, and return what is new with its partition."""
@@ -434,6 +454,7 @@ class Worker:
             issued = issue(row, requests, decisions[row], slates, user, touch, self._config)
             if issued is not None:
                 shard.state.counts.decisions += 1
+                self.stopwatch.decided[issued.policy] += 1
                 recommendations.append(
                     (shard.partition, recommendation_of(name, issued, self._config.seed))
                 )

@@ -13,6 +13,7 @@ import pytest
 import evaluation
 from agents.api import RecloopError
 from agents.simple import Uniform
+from evaluation.evidence import Evidence, stated_pair
 from evaluation.gate import Gate, promote
 from evaluation.intervals.sequences import Promise
 from evaluation.targets import Distribution
@@ -181,3 +182,23 @@ def test_a_model_that_leaves_the_promised_range_is_kept_in_it() -> None:
         Tabled(BEST), Tabled(SHOP.logging), [LOG], promise=Promise(), reward_model=Wild()
     )
     assert found.low < LEAD < found.high
+
+
+def test_evidence_of_stated_propensities_is_the_gates() -> None:
+    """A live loop has no policy to ask: it logged what the policies said."""
+    promise = Promise(0.0, 1.0, 10.0)
+    gate = Gate(Tabled(BEST), Tabled(SHOP.logging), method="SNIPS", promise=promise)
+    evidence = [Evidence(method="SNIPS", promise=promise) for _ in range(2)]
+    for n, part in enumerate(cut(LOG, 900)):
+        gate.add(part)
+        slates = part.decisions.slates
+        best, old = (Tabled(t).propensities(part.requests, slates) for t in (BEST, SHOP.logging))
+        rewards = part.rewards.astype(np.float64)
+        keys = part.requests.keys
+        evidence[n % 2].add(stated_pair(rewards, part.decisions.propensities, best, old, keys))
+    evidence[0].merge(evidence[1])
+    mine, theirs = evidence[0].judge(0.01), gate.judge(0.01)
+    assert evidence[0].rounds == gate.rounds
+    assert mine.promoted == theirs.promoted
+    assert mine.low == pytest.approx(theirs.low, rel=1e-9)
+    assert mine.high == pytest.approx(theirs.high, rel=1e-9)

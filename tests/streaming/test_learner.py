@@ -97,16 +97,6 @@ def test_the_curve_counts_what_was_seen_and_clicked() -> None:
     assert point.reward == pytest.approx(np.mean(rewards))
 
 
-def test_a_drop_of_the_reward_is_noticed_and_a_steady_one_is_not() -> None:
-    learner = Learner(Weights(OrderPolicy()))
-    learner.learn(outcomes(1000, rate=0.4))
-    assert not learner.drifts
-    learner.learn(outcomes(1000, start=1000, rate=0.05))
-    assert learner.drifts
-    assert 1000 <= learner.drifts[0].seq < 1300
-    assert learner.drifts[0].time == 2000 + learner.drifts[0].seq
-
-
 def test_another_click_model_may_take_its_place() -> None:
     class Constant:
         def predict_proba_one(self, x: dict[str, float]) -> dict[Any, float]:

@@ -139,7 +139,7 @@ class LiveLoop(RuleBasedStateMachine):
 
 def figures(report: Report) -> Report:
     """Return what of a report is not of one process alone."""
-    return msgspec.structs.replace(report, seconds={}, batches=0, aborted=0)
+    return msgspec.structs.replace(report, seconds={}, decided={}, batches=0, aborted=0)
 
 
 TestLiveLoop = LiveLoop.TestCase

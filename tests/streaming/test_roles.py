@@ -31,7 +31,7 @@ def pool() -> Pool:
 
 def roles(made: Pool, **given: object) -> Roles:
     first = next(iter(made.policies))
-    return Roles(champion=first, policies=list(made.policies)).changed(0, "", **given)
+    return Roles(champion=first, policies=list(made.policies)).changed("", **given)
 
 
 def test_the_champion_decides_and_the_others_state_their_chances() -> None:
@@ -125,12 +125,12 @@ def test_raised_exploration_is_everyones_and_decays() -> None:
 
 def test_a_challengers_life() -> None:
     canary = Canary(policy="bold", share=0.1).obeyed(START, 10)
-    assert (canary.champion, canary.canary, canary.share, canary.since) == ("a", "bold", 0.1, 10)
+    assert (canary.champion, canary.canary, canary.share, canary.since) == ("a", "bold", 0.1, 0)
     promoted = Promote(policy="bold", reason="better").obeyed(canary, 20)
     assert (promoted.champion, promoted.before, promoted.canary) == ("bold", "a", None)
     assert (promoted.since, promoted.reason, promoted.revision) == (20, "better", 2)
     back = Rollback(reason="worse").obeyed(promoted, 30)
-    assert (back.champion, back.before, back.reason) == ("a", None, "worse")
+    assert (back.champion, back.before, back.since, back.reason) == ("a", None, 30, "worse")
 
 
 def test_a_rollback_ends_the_canary_first() -> None:
