@@ -62,7 +62,7 @@ CONFIG = WorkerConfig(
     patience=5.0,
     rules=Rules(window=1000, lateness=500, horizon=5000, quorum=3),
 )
-PATIENCE = 120.0
+PATIENCE = 240.0
 
 
 class FaultError(AssertionError):
@@ -154,6 +154,25 @@ class Told:
             if time.monotonic() > deadline:
                 raise FaultError(f"{self.lag()} events are not worked after {PATIENCE:g} s")
             time.sleep(0.2)
+
+    def settle(self, tend: Callable[[], None] = lambda: None) -> None:
+        """Let everything close, and wait until it is worked."""
+        self.ring()
+        self.wait(tend)
+        self.rest()
+        self.wait(tend)
+
+    def rest(self, quiet: float = 1.5) -> None:
+        """Wait until no worker has written for a while: what it learned last it tells later."""
+        topics = [self.topics.state, self.topics.model]
+        deadline, since, before = time.monotonic() + PATIENCE, time.monotonic(), None
+        with closing(self.transport.consumer(topics)) as reader:
+            while time.monotonic() < since + quiet:
+                if (ends := reader.end_offsets()) != before:
+                    since, before = time.monotonic(), ends
+                if time.monotonic() > deadline:
+                    raise FaultError(f"workers still write after {PATIENCE:g} s")
+                time.sleep(0.1)
 
     def read(self, topic: str) -> list[Any]:
         """Return all records of a topic."""
@@ -264,10 +283,12 @@ def work(broker: str, options: dict[str, Any]) -> None:
 
 def finish(told: Told, *workers: subprocess.Popen[bytes]) -> None:
     """Let everything close and be worked, and stop the workers."""
-    told.ring()
-    told.wait()
-    time.sleep(1.5)  # what was learned last is told a second later
-    told.wait()
+    told.settle()
+    stopped(*workers)
+
+
+def stopped(*workers: subprocess.Popen[bytes]) -> None:
+    """Stop workers."""
     for process in workers:
         process.terminate()
         process.wait(PATIENCE)  # whoever is joining the group just then stops when it is in
@@ -371,12 +392,12 @@ def restart(_broker: str, times: int = 4) -> Found:
         for part in np.array_split(np.arange(len(events)), times):
             told.send(*[events[i] for i in part])
             told.wait(tend)
+            told.rest()  # a transaction that is open now, the embedded broker may never end
             broker.stop()
             broker = EmbeddedBroker(folder, port)
             broker.start()
-        told.ring()
-        told.wait(tend)
-        finish(told, *workers.values())
+        told.settle(tend)
+        stopped(*workers.values())
         return told.check(f"{times} restarts of the broker under 2 workers")
 
 
@@ -504,6 +525,9 @@ zero. Anything else ends the run with an error.
 
 A worker keeps nothing on disk, so a full one is nothing to it; a broker that cannot write fails its
 commits, and a worker whose commits fail begins again from the topics, and ends after ten in a row.
+The broker is stopped while no transaction is open: one that is, the embedded broker may leave open
+for ever, and readers of committed records wait for it (a hanging transaction; Kafka prevents them
+by KIP-890). Nothing is lost then, but nothing more is seen.
 
 | fault | events | outcomes | decisions | dead letters | model off by |
 |---|---:|---:|---:|---:|---:|
