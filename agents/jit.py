@@ -49,6 +49,20 @@ def inlined(function: Kernel) -> Kernel:
         return cast("Kernel", numba.njit(cache=kept, nogil=True, inline="always")(function))
 
 
+def entry(kernel: Kernel, *arguments: Any) -> Kernel:
+    """Return a kernel for arguments of exactly these types, called without a look at them.
+
+    numba looks at the type of each argument at each call, which for a few users costs more than
+    what the kernel does. This does not: arguments of any other type, number of dimensions or memory
+    layout would be misread, so it is for whoever owns them all.
+    """
+    given: Any = kernel
+    typeof: Any = numba.typeof
+    types = tuple(typeof(argument) for argument in arguments)
+    given.compile(types)
+    return cast("Kernel", given.overloads[types].entry_point)
+
+
 def bound(template: Kernel, **names: Any) -> Kernel:
     """Return a function like another in which some global names mean other things.
 

@@ -51,21 +51,13 @@ def observe(world: BatchedWorld, told: NDArray[np.float32]) -> Observation:
     ----------
     world : BatchedWorld
     told : float32 [S, B, K]
-        What was revealed last: by a response, or by `opening`.
+        What was revealed last: by a response, or by `BatchedWorld.open`.
     """
     seen: Observation = dict(zip(world.signal_names, told, strict=True))
+    seen["user"] = world.context()
     if world.catalogue is None:
-        seen["user"], seen["documents"] = world.scene()
-    else:
-        seen["user"] = world.context()
+        seen["documents"] = world.documents()
     return seen
-
-
-def opening(world: BatchedWorld) -> NDArray[np.float32]:
-    """Return what was revealed before anybody's first visit: float32 [S, B, K]."""
-    told = np.empty((len(world.signals), len(world), world.slate_size), dtype=np.float32)
-    world.open(told, np.ones(len(world), dtype=np.bool_))
-    return told
 
 
 def seeds_of(values: list[int]) -> Keys:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from time import perf_counter
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from envs.coat import Observation, Slates, action_space, observation_space, opening, seeds_of
+from envs.coat import Observation, Slates, action_space, observation_space, seeds_of
 from envs.spaces import ActionError, SlateSpace
-from simulators import BatchedWorld
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from simulators import Feedback
+from simulators import BatchedWorld, Frames
 
 
 class WorldEnv(gymnasium.Env[Observation, Slates]):
@@ -42,8 +36,7 @@ class WorldEnv(gymnasium.Env[Observation, Slates]):
         self.action_space = action_space(world)
         self.episode_statistics = episode_statistics
         self._over = True
-        self._feedback: Feedback | None = None
-        self._began = perf_counter()
+        self._frames = Frames(world, single=True)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -55,8 +48,7 @@ class WorldEnv(gymnasium.Env[Observation, Slates]):
         else:
             self.world.renew(np.ones(1, dtype=np.bool_))
         self._over = False
-        self._began = perf_counter()
-        return self._observe(opening(self.world)), {}
+        return self._frames.opening(), {}
 
     def step(self, action: Slates) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Show the user a slate.
@@ -66,29 +58,23 @@ class WorldEnv(gymnasium.Env[Observation, Slates]):
         ActionError
             If the action is no slate, or there is no user. Nothing has happened then.
         """
-        slates = self.action_space.read(action)
+        slates = self.action_space.shaped(action)
         if self._over:
+            self.action_space.read(action)
             raise ActionError("there is no user: call reset() before the first step of an episode")
-        feedback = self._feedback = self.world.advance(slates, self._feedback)
-        terminated, truncated = bool(feedback.terminated[0]), bool(feedback.truncated[0])
-        self._over = terminated or truncated
+        frame = self._frames.take()
+        gone = self.world.visit(slates, frame)
+        if gone < 0:
+            self.action_space.read(action)  # which says what is wrong
         info: dict[str, Any] = {}
-        if self._over and self.episode_statistics:
-            lane = self.world.lanes[0]
-            info["episode"] = {
-                "r": float(lane["total"]),
-                "l": int(lane["visit"]),
-                "t": perf_counter() - self._began,
-            }
-        seen = self._observe(feedback.told[1:])
-        return seen, float(feedback.reward[0]), terminated, truncated, info
-
-    def _observe(self, told: NDArray[np.float32]) -> Observation:
-        """Return what `envs.coat.observe` does of the only user, without the detour."""
-        seen: Observation = dict(zip(self.world.signal_names, told[:, 0], strict=True))
-        if self.world.catalogue is None:
-            context, documents = self.world.scene()
-            seen["user"], seen["documents"] = context[0], documents[0]
-        else:
-            seen["user"] = self.world.context()[0]
-        return seen
+        terminated = truncated = False
+        if gone:
+            self._over = True
+            terminated, truncated = frame.terminated.item(), frame.truncated.item()
+            if self.episode_statistics:
+                info["episode"] = {
+                    "r": frame.totals.item(),
+                    "l": frame.lengths.item(),
+                    "t": frame.seconds.item(),
+                }
+        return frame.observation.copy(), frame.reward.item(), terminated, truncated, info

@@ -84,15 +84,7 @@ class SlateSpace(MultiDiscrete[np.int64]):
         ActionError
             If it is no slate.
         """
-        slates = np.asarray(action)
-        if slates.dtype.kind not in "iu":
-            raise ActionError(f"a slate is made of integers, not of {slates.dtype}: {action!r}")
-        if slates.shape != self._shape:
-            raise ActionError(f"a slate here has the shape {self.shape}, not {slates.shape}")
-        if slates.dtype != _INT64:
-            slates = slates.astype(_INT64)
-        if self.lanes is None:
-            slates = slates[None]
+        slates = self.shaped(action)
         fault = first_fault(slates, self.num_candidates, False)
         if fault >= 0:
             where = "" if self.lanes is None else f" (environment {fault})"
@@ -101,6 +93,23 @@ class SlateSpace(MultiDiscrete[np.int64]):
                 f"among the candidates, 0 to {self.num_candidates - 1}"
             )
         return slates
+
+    def shaped(self, action: Any) -> Rows:
+        """Return what has the shape and type of an action: int64 [B, K], in C order.
+
+        Raises
+        ------
+        ActionError
+            If it has not. Whether its places are distinct and in range is not looked at.
+        """
+        slates = np.asarray(action, order="C")
+        if slates.dtype.kind not in "iu":
+            raise ActionError(f"a slate is made of integers, not of {slates.dtype}: {action!r}")
+        if slates.shape != self._shape:
+            raise ActionError(f"a slate here has the shape {self.shape}, not {slates.shape}")
+        if slates.dtype != _INT64:
+            slates = slates.astype(_INT64)
+        return slates[None] if self.lanes is None else slates
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SlateSpace) and super().__eq__(other)

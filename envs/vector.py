@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +9,6 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from agents.jit import compiled
 from envs.coat import (
     Floats,
     Mask,
@@ -18,16 +16,13 @@ from envs.coat import (
     Slates,
     action_space,
     observation_space,
-    observe,
-    opening,
     seeds_of,
 )
 from envs.spaces import ActionError, SlateSpace
-from simulators import BatchedWorld, WorldError
+from simulators import BatchedWorld, Frames, WorldError
 
 if TYPE_CHECKING:
-    from agents.api import Rows
-    from simulators import Feedback
+    from simulators import Frame
 
 Step = tuple[Observation, Floats, Mask, Mask, dict[str, Any]]
 
@@ -69,16 +64,14 @@ class WorldVectorEnv(VectorEnv[Observation, Slates, NDArray[Any]]):
         self.world, self.num_envs = world, num_envs
         self.mode = AutoresetMode(autoreset_mode)
         self.metadata = {"render_modes": [], "autoreset_mode": self.mode}
+        self._renews = self.mode is AutoresetMode.NEXT_STEP
         self.episode_statistics = episode_statistics
         self.single_observation_space = observation_space(world)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.single_action_space = action_space(world)
         self.action_space = SlateSpace(world.num_candidates, world.slate_size, num_envs)
-        self._nobody: Mask = np.zeros(num_envs, dtype=np.bool_)
-        self._ended: Mask = self._nobody.copy()
-        self._feedback: Feedback | None = None
         self._waiting = False
-        self._began: Floats = np.zeros(num_envs)
+        self._frames = Frames(world)
 
     def reset(
         self,
@@ -115,10 +108,8 @@ class WorldVectorEnv(VectorEnv[Observation, Slates, NDArray[Any]]):
         else:
             self.world.renew(mask & fresh, keys)
             self.world.renew(mask & ~fresh)
-        self._ended = self._ended & ~mask
-        self._waiting = bool(self._ended.any())
-        self._began[mask] = perf_counter()
-        return observe(self.world, opening(self.world)), {}
+        self._waiting = bool(self.world.lanes["ended"].any())
+        return self._frames.opening(), {}
 
     def step(self, actions: Slates) -> Step:
         """Show every user a slate.
@@ -129,67 +120,42 @@ class WorldVectorEnv(VectorEnv[Observation, Slates, NDArray[Any]]):
             If an action is no slate, or an environment waits to be reset. Nothing has happened
             then.
         """
-        slates = self.action_space.read(actions)
+        slates = self.action_space.shaped(actions)
         if not len(self.world):
             raise ActionError("there are no users: call reset() before the first step")
         if self.mode is AutoresetMode.DISABLED and self._waiting:
-            waiting = np.flatnonzero(self._ended).tolist()
+            self.action_space.read(actions)
+            waiting = np.flatnonzero(self.world.lanes["ended"]).tolist()
             raise ActionError(f"environments {waiting} have ended: reset them before the next step")
-        feedback = self._answered(slates)
-        told = feedback.told[1:]
+        frame = self._frames.take()
+        gone = self.world.visit(slates, frame, renew=self._renews)
+        if gone < 0:
+            self.action_space.read(actions)  # which says what is wrong
         infos: dict[str, Any] = {}
-        ended = self._nobody
-        if feedback.gone:
-            ended = feedback.terminated | feedback.truncated
+        self._waiting = gone > 0
+        if gone:
             if self.episode_statistics:
-                infos = self._statistics(ended)
-        if self.mode is AutoresetMode.SAME_STEP:
-            if feedback.gone:
-                infos = self._final(ended, told, infos)
-                self._renew(ended, told)
-        else:
-            if self.mode is AutoresetMode.NEXT_STEP and self._waiting:
-                self._renew(self._ended, told)
-            self._ended, self._waiting = ended, feedback.gone > 0
-        seen = observe(self.world, told)
-        return seen, feedback.reward, feedback.terminated, feedback.truncated, infos
+                infos = frame.episodes()
+            if self.mode is AutoresetMode.SAME_STEP:
+                infos = self._final(frame, infos)
+        seen = frame.observation.copy()
+        return seen, frame.reward, frame.terminated, frame.truncated, infos
 
-    def _answered(self, slates: Rows) -> Feedback:
-        """Show the slates; what is not handed out is written over where it stands."""
-        kept = self._feedback
-        if kept is not None:
-            kept.reward = np.zeros(self.num_envs)
-            kept.terminated, kept.truncated = self._nobody.copy(), self._nobody.copy()
-        self._feedback = self.world.advance(slates, kept)
-        return self._feedback
-
-    def _renew(self, mask: Mask, told: NDArray[np.float32]) -> None:
-        self.world.renew(mask)
-        self.world.open(told, mask)
-        np.putmask(self._began, mask, perf_counter())
-
-    def _statistics(self, ended: Mask) -> dict[str, Any]:
-        """Return the infos that Gymnasium would gather from single environments."""
-        r, t = np.zeros(self.num_envs), np.zeros(self.num_envs)
-        length = np.zeros(self.num_envs, dtype=np.int64)
-        _episodes(self.world.lanes, ended, perf_counter() - self._began, r, length, t)
-        told = ended.copy()
-        episode = {"r": r, "l": length, "t": t, "_r": told, "_l": told, "_t": told}
-        return {"episode": episode, "_episode": told}
-
-    def _final(
-        self, ended: Mask, told: NDArray[np.float32], infos: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Return the infos of a step that ended episodes and began others."""
-        observations = observe(self.world, told)
+    def _final(self, frame: Frame, infos: dict[str, Any]) -> dict[str, Any]:
+        """Bring the next users, and return the infos of a step that did so."""
+        ended = frame.ended
         final = np.full(self.num_envs, None, dtype=object)
         for i in np.flatnonzero(ended).tolist():
-            final[i] = {name: values[i].copy() for name, values in observations.items()}
+            final[i] = {name: values[i].copy() for name, values in frame.observation.items()}
+        self.world.renew(ended)
+        self.world.open(frame.told[1:], ended)
+        self.world.see(frame)
+        self._waiting = False
         return {
             "final_obs": final,
-            "_final_obs": ended.copy(),
+            "_final_obs": ended,
             "final_info": infos,
-            "_final_info": ended.copy(),
+            "_final_info": ended,
         }
 
     def _mask(self, options: dict[str, Any] | None) -> Mask:
@@ -208,13 +174,3 @@ class WorldVectorEnv(VectorEnv[Observation, Slates, NDArray[Any]]):
         if len(seed) != self.num_envs:
             raise WorldError(f"{len(seed)} seeds for {self.num_envs} environments")
         return list(seed)
-
-
-@compiled
-def _episodes(
-    lanes: NDArray[Any], ended: Mask, took: Floats, r: Floats, length: Rows, t: Floats
-) -> None:
-    """Write return, length and seconds of the episodes that have ended."""
-    for b in range(len(ended)):
-        if ended[b]:
-            r[b], length[b], t[b] = lanes[b].total, np.int64(lanes[b].visit), took[b]

@@ -14,6 +14,7 @@ from simulators.datasets import (
     load_obd,
 )
 from simulators.fidelity import Bin, Fidelity, Share
+from simulators.frames import Frame, Frames
 from simulators.impressions import FitError
 from simulators.lanes import first_fault
 from simulators.leaving import GAP, Sessions, hazards
@@ -49,6 +50,8 @@ __all__ = [
     "Feedback",
     "Fidelity",
     "FitError",
+    "Frame",
+    "Frames",
     "InterestEvolution",
     "InterestExploration",
     "Log",

@@ -42,8 +42,8 @@ def copy_lanes(source: NDArray[np.float32], mask: Mask, target: NDArray[np.float
 
 
 @compiled
-def enter(lanes: NDArray[Any], mask: Mask, later: np.uint64) -> int:
-    """Let the user come who is `later` users after the present one of the lane's seed.
+def enter(lanes: NDArray[Any], mask: Mask, later: np.uint64, began: Floats, now: float) -> int:
+    """Let the user come, now, who is `later` users after the present one of the lane's seed.
 
     Returns
     -------
@@ -60,6 +60,7 @@ def enter(lanes: NDArray[Any], mask: Mask, later: np.uint64) -> int:
             lane.visit = np.uint64(0)
             lane.total = 0.0
             lane.ended = False
+            began[b] = now
     return came
 
 

@@ -24,7 +24,8 @@ from simulators.clicks import Blocks, ClickModel, choose, fit
 from simulators.fidelity import PARTS, Fidelity, assess
 from simulators.impressions import FitError, Impressions
 from simulators.leaving import Sessions, hazards
-from simulators.records import ANSWER, BIRTH, Feedback, Signal, WorldError
+from simulators.loops import Loops
+from simulators.records import ANSWER, BIRTH, Signal, WorldError
 from simulators.store import catalogue_arrays, catalogue_from, read, write
 from simulators.world import BatchedWorld
 
@@ -213,30 +214,12 @@ class LoggedWorld(BatchedWorld):
     def _allocate(self, lanes: int) -> None:
         self._who: Rows = np.zeros(lanes, dtype=np.int64)
 
-    def _begin(self, mask: Mask) -> None:
-        _begin(self.lanes, mask, self._cumulative, self._who)
+    def _loops(self) -> Loops:
+        return Loops(_begin, _answer, _look)
 
-    def _offer(self) -> None:
-        """Offer the catalogue, always."""
-
-    def _answer(self, choices: Rows, feedback: Feedback) -> None:
-        _answer(
-            self.lanes,
-            self.model.weights,
-            self.model.positions,
-            self.contexts,
-            self._who,
-            self.open_rows,
-            self._hazards,
-            choices,
-            feedback.told,
-            feedback.seen,
-            feedback.expected,
-            feedback.terminated,
-        )
-
-    def _look(self, context: NDArray[np.float32]) -> None:
-        np.take(self.contexts, self._who, axis=0, out=context, mode="clip")
+    def _keeps(self) -> tuple[Any, ...]:
+        model = self.model.weights, self.model.positions
+        return self._who, self._cumulative, self.contexts, self.open_rows, self._hazards, *model
 
     def appeal(self) -> Floats:
         """Return how likely each item would be clicked in the first position: float64 [B, M]."""
@@ -376,11 +359,21 @@ def _chance(
 
 
 @compiled
-def _begin(lanes: NDArray[Any], mask: Mask, cumulative: Floats, who: Rows) -> None:
+def _begin(lanes: NDArray[Any], mask: Mask, state: Any) -> None:
+    who, cumulative = state[0], state[1]
     for b in range(lanes.shape[0]):
         if mask[b]:
             draw = uniform(stream(lanes[b].user, np.uint64(0), BIRTH), 0)
-            who[b] = np.searchsorted(cumulative, draw, side="right")
+            found = np.searchsorted(cumulative, draw, side="right")
+            who[b] = min(found, len(cumulative) - 1)
+
+
+@compiled
+def _look(state: Any, context: NDArray[np.float32]) -> None:
+    who, contexts = state[0], state[2]
+    for b in range(context.shape[0]):
+        for d in range(context.shape[1]):
+            context[b, d] = contexts[who[b], d]
 
 
 @compiled
@@ -401,18 +394,14 @@ def _chances(
 @compiled
 def _answer(
     lanes: NDArray[Any],
-    weights: Floats,
-    positions: Floats,
-    contexts: NDArray[np.float32],
-    who: Rows,
-    open_rows: Rows,
-    hazards: Floats,
+    state: Any,
     choices: Rows,
     told: NDArray[np.float32],
     seen: Mask,
     expected: Floats,
     terminated: Mask,
 ) -> None:
+    who, _, contexts, open_rows, hazards, weights, positions = state
     for b in range(lanes.shape[0]):
         lane = lanes[b]
         if lane.ended:

@@ -87,6 +87,7 @@ class Session(BatchedWorld):
     def _allocate(self, lanes: int) -> None:
         self.world.lanes = self.lanes
         self.world._allocate(lanes)
+        self.world._kept = self.world._keeps()
         width = self.world.context_width
         self._plain = np.zeros((lanes, width), dtype=np.float32)
         self.sums: Sums = np.zeros((lanes, self.context_width - width), dtype=np.float32)
@@ -123,24 +124,16 @@ class Session(BatchedWorld):
 
     def open(self, told: NDArray[np.float32], mask: Mask) -> None:
         """Write what was revealed before the first visit: see `BatchedWorld.open`."""
-        self.world._blank = self._blank
+        self.world.blank = self.blank
         self.world.open(told, mask)
 
     def _look(self, context: NDArray[np.float32]) -> None:
         self.world._look(self._plain)
-        self._append(context)
-
-    def _append(self, context: NDArray[np.float32]) -> None:
         width = self._plain.shape[1]
         context[:, :width], context[:, width:] = self._plain, self.sums
 
     def _show(self, documents: NDArray[np.float32]) -> None:
         self.world._show(documents)
-
-    def _scene(self, context: NDArray[np.float32], documents: NDArray[np.float32]) -> None:
-        self.world._scene(self._plain, documents)
-        self._offered = True
-        self._append(context)
 
     def appeal(self) -> Floats:
         """Return the true expected reward of every candidate; see `BatchedWorld.appeal`."""

@@ -12,16 +12,19 @@ requests until they leave (or the horizon is reached), then `renew` brings the n
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from agents import PAD, Catalogue, Outcomes, Requests, Uniform
+from agents.jit import entry
 from agents.streams import derive
 from simulators import lanes
 from simulators.bounds import Myopic
 from simulators.buffers import SMALLEST, Buffers
-from simulators.lanes import copy_lanes, first_fault
+from simulators.lanes import copy_lanes
+from simulators.loops import kernels_of, visit_by_hooks
 from simulators.records import LANE, Feedback, Response, Signal, WorldError
 
 if TYPE_CHECKING:
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 
     from agents import Decisions, Policy
     from agents.api import Floats, Keys, Rows
+    from simulators.frames import Frame
+    from simulators.loops import Loops
     from simulators.records import Mask
 
 
@@ -136,6 +141,8 @@ class BatchedWorld(ABC):
         self.lanes: NDArray[Any] = np.zeros(0, dtype=LANE)
         self._offered = False
         self._asked: Requests | None = None
+        self._coming: Callable[..., int] | None = None
+        self._visiting: Callable[..., int] | None = None
         self._buffers = Buffers()
         if catalogue is not None:
             self.open_rows = np.flatnonzero(catalogue.available)
@@ -167,10 +174,28 @@ class BatchedWorld(ABC):
         """Make room for this many users."""
 
     @abstractmethod
+    def appeal(self) -> Floats:
+        """Return the true expected reward of every candidate, were it alone in the first slot.
+
+        Returns
+        -------
+        float64 [B, M]
+        """
+
+    # --- and either the loops and what they work on, or these hooks in Python
+
+    def _loops(self) -> Loops | None:
+        """Return the hooks below as compiled loops, which the world then has from here."""
+        return None
+
+    def _keeps(self) -> tuple[Any, ...]:
+        """Return what the loops work on: arrays, written in place, and numbers."""
+        return ()
+
     def _begin(self, mask: Mask) -> None:
         """Draw the users who have just come into the lanes of the mask."""
+        self._loop().begin(self.lanes, mask, self._kept)
 
-    @abstractmethod
     def _answer(self, choices: Rows, feedback: Feedback) -> None:
         """Write what every user does with their slate, and change the user by it.
 
@@ -183,36 +208,27 @@ class BatchedWorld(ABC):
         feedback : Feedback
             Blank; everything but `asked`, `reward` and `truncated` is written.
         """
+        self._loop().answer(
+            self.lanes,
+            self._kept,
+            choices,
+            feedback.told,
+            feedback.seen,
+            feedback.expected,
+            feedback.terminated,
+        )
 
-    @abstractmethod
     def _look(self, context: NDArray[np.float32]) -> None:
         """Write what is observed of the present users: float32 [B, D]."""
+        self._loop().look(self._kept, context)
 
-    @abstractmethod
-    def appeal(self) -> Floats:
-        """Return the true expected reward of every candidate, were it alone in the first slot.
-
-        Returns
-        -------
-        float64 [B, M]
-        """
-
-    @abstractmethod
     def _offer(self) -> None:
         """Draw what is on offer at the present visits, where the catalogue is not fixed."""
+        self._loop().offer(self.lanes, self._kept)
 
     def _show(self, documents: NDArray[np.float32]) -> None:
         """Write the features of what is on offer, float32 [B, M, F], where it is drawn anew."""
-        raise WorldError(
-            f"{self.name} draws no documents: the items of a fixed catalogue are in `catalogue`, "
-            "and a world without one implements `_show`"
-        )
-
-    def _scene(self, context: NDArray[np.float32], documents: NDArray[np.float32]) -> None:
-        """Write both; a world may do it, and draw what is on offer, in one go."""
-        self.prepare()
-        self._look(context)
-        self._show(documents)
+        self._loop().show(self._kept, documents)
 
     def open(self, told: NDArray[np.float32], mask: Mask) -> None:
         """Write what was revealed before the first visit of the users in the lanes of the mask.
@@ -223,7 +239,17 @@ class BatchedWorld(ABC):
             The signals. As a rule they are blank; a world whose users have a history writes it.
         mask : bool [B]
         """
-        copy_lanes(self._blank[1:], mask, told)
+        copy_lanes(self.blank[1:], mask, told)
+        if (loops := self._loops()) is not None:
+            loops.open(self._kept, mask, told)
+
+    def _loop(self) -> Loops:
+        loops = self._loops()
+        if loops is None:
+            raise WorldError(
+                f"{self.name} does not say what its users do: it has neither `_loops` nor this hook"
+            )
+        return loops
 
     # --- what all worlds do alike
 
@@ -232,12 +258,18 @@ class BatchedWorld(ABC):
         self.lanes = np.zeros(len(seeds), dtype=LANE)
         self.lanes["seed"] = seeds
         self.signal_names = tuple(signal.name for signal in self.signals)
-        self._blank = np.zeros((1 + len(self.signals), len(seeds), self.slate_size), np.float32)
+        self.blank = np.zeros((1 + len(self.signals), len(seeds), self.slate_size), np.float32)
         for place, signal in enumerate(self.signals, start=1):
-            self._blank[place] = signal.blank
+            self.blank[place] = signal.blank
         self._gone: Mask = self.lanes["ended"]
         self._small = len(seeds) * self.num_candidates * self.item_width * 4 < SMALLEST
         self._allocate(len(seeds))
+        self._kept = self._keeps()
+        self.began = np.zeros(len(seeds))
+        self._unseen = self._nowhere()
+        loops = self._loops()
+        if loops is not None and not self._visiting and not self._has_hooks():
+            self._bind(loops)
         self._enter(np.ones(len(seeds), dtype=np.bool_), _FIRST)
 
     def renew(self, mask: Mask, seeds: Keys | None = None) -> None:
@@ -254,9 +286,35 @@ class BatchedWorld(ABC):
             self.lanes["episode"][mask] = 0
         self._enter(mask, _FIRST if seeds is not None else _NEXT)
 
+    def _nowhere(self) -> tuple[Any, ...]:
+        """Return where observations and episodes of a step are written that nobody looks at."""
+        B = len(self.lanes)
+        episodes = np.empty(B, np.bool_), np.empty(B), np.empty(B, np.int64), np.empty(B)
+        return np.empty((0, 0), np.float32), np.empty((0, 0, 0), np.float32), episodes
+
+    def _has_hooks(self) -> bool:
+        """Return whether a hook is in Python, which no kernel can call."""
+        names = ("_begin", "_answer", "_look", "_offer", "_show", "open")
+        return any(getattr(type(self), name) is not getattr(BatchedWorld, name) for name in names)
+
+    def _bind(self, loops: Loops) -> None:
+        """Have all that happens at a visit done by one kernel."""
+        kernels, users = kernels_of(loops), (self.lanes, self._kept, self.began)
+        told = self._feedback()
+        self._coming = entry(kernels.come, *users, told.asked, _NEXT, 0.0)
+        choices = np.empty(told.seen.shape, np.int64)
+        frame = self._arrays(told)
+        self._visiting = entry(
+            kernels.visit, *users, self.blank, 1, 1, *[True] * 3, 0.0, choices, frame
+        )
+
     def _enter(self, mask: Mask, later: np.uint64) -> None:
-        if lanes.enter(self.lanes, mask, later):
+        now = perf_counter()
+        if self._coming is not None:
+            came = self._coming(self.lanes, self._kept, self.began, mask, later, now)
+        elif came := lanes.enter(self.lanes, mask, later, self.began, now):
             self._begin(mask)
+        if came:
             self._moved()
 
     def _times(self) -> NDArray[np.int64]:
@@ -288,14 +346,6 @@ class BatchedWorld(ABC):
         self._show(documents)
         return documents
 
-    def scene(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return `context` and `documents`, which is faster than one after the other."""
-        B = len(self.lanes)
-        context = self._room("context", (B, self.context_width))
-        documents = self._room("documents", (B, self.num_candidates, self.item_width))
-        self._scene(context, documents)
-        return context, documents
-
     def _room(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """Return an array that nobody else holds; what is in it is anything."""
         if self._small:  # spares a single user the search
@@ -316,64 +366,93 @@ class BatchedWorld(ABC):
             If that is not so. Nothing has happened then.
         """
         self._fit(choices)
-        fault = first_fault(choices, self.num_candidates, True)
-        if fault >= 0:
+        choices = np.ascontiguousarray(choices, dtype=np.int64)
+        feedback = self._feedback()
+        gone = self._bound(choices, self._arrays(feedback), renew=False, observe=False)
+        if gone < 0:
             raise WorldError(
-                f"{self.name} was shown {choices[fault].tolist()} in lane {fault}: "
+                f"{self.name} was shown {choices[-1 - gone].tolist()} in lane {-1 - gone}: "
                 f"a slate has distinct places among the candidates, 0 to {self.num_candidates - 1}"
             )
-        return self.advance(choices)
-
-    def advance(self, choices: Rows, feedback: Feedback | None = None) -> Feedback:
-        """Do what `step` does with choices that were checked already.
-
-        Parameters
-        ----------
-        choices : int64 [B, K]
-        feedback : Feedback, optional
-            Of an earlier step of these lanes that filled the same slots; nobody must need it any
-            more, but for `told`, which is made anew. Making the rest anew is a fifth of what a
-            single user's step costs. In lanes without a user it says what it said.
-        """
-        if not self._offered:
-            self.prepare()
-        if feedback is None:
-            feedback = self._feedback()
-        else:
-            feedback.told = self._told()
-        self._answer(choices, feedback)
-        feedback.gone = lanes.advance(
-            self.lanes,
-            feedback.told,
-            -1 if self.horizon is None else self.horizon,
-            feedback.reward,
-            feedback.terminated,
-            feedback.truncated,
-        )
+        feedback.gone = gone
         self._moved()
         return feedback
 
-    def _feedback(self) -> Feedback:
-        """Return feedback in which nothing has happened yet."""
-        B, shape = len(self.lanes), self._blank.shape
-        return Feedback(
-            ~self._gone,
-            self._told(),
-            self.signal_names,
-            np.zeros(B),
-            np.zeros(shape[1:], dtype=np.bool_),
-            np.zeros(shape[1:]),
-            np.zeros(B, dtype=np.bool_),
-            np.zeros(B, dtype=np.bool_),
+    def visit(self, choices: Rows, frame: Frame, *, renew: bool = False) -> int:
+        """Do all that an environment does in a step, and write it into a frame of its own.
+
+        Parameters
+        ----------
+        choices : int64 [B, K], in C order
+            Places among the candidates; no slot may be empty.
+        frame : Frame
+        renew : bool
+            Whether the next users come into the lanes whose user had left before.
+
+        Returns
+        -------
+        int
+            How many users left, or reached the horizon. If lane b is shown what is no slate, it is
+            -1 - b, and nothing has happened.
+        """
+        gone = self._bound(choices, frame.arrays, renew=renew, observe=True)
+        if gone >= 0:
+            self._offered, self._asked = True, None
+        return gone
+
+    def see(self, frame: Frame) -> None:
+        """Write what is observed of the present users into a frame."""
+        self._look(frame.context)
+        if self.catalogue is None:
+            self.prepare()
+            self._show(frame.documents)
+
+    def _bound(self, choices: Rows, arrays: Any, *, renew: bool, observe: bool) -> int:
+        """Do what `simulators.loops` says of a visit: in one kernel, unless hooks are in Python."""
+        horizon = -1 if self.horizon is None else self.horizon
+        if self._visiting is None:
+            return visit_by_hooks(self, choices, arrays, renew, observe)
+        return self._visiting(
+            self.lanes,
+            self._kept,
+            self.began,
+            self.blank,
+            self.num_candidates,
+            horizon,
+            self._offered,
+            renew,
+            observe,
+            perf_counter(),
+            choices,
+            arrays,
         )
 
-    def _told(self) -> NDArray[np.float32]:
-        """Return rewards and signals that are blank: float32 [1 + S, B, K]."""
-        if self._small:
-            return self._blank.copy()
-        told = self._room("told", self._blank.shape)
-        np.copyto(told, self._blank)
-        return told
+    def _arrays(self, feedback: Feedback) -> tuple[Any, ...]:
+        """Return feedback as kernels take it."""
+        return (
+            feedback.told,
+            feedback.seen,
+            feedback.expected,
+            feedback.reward,
+            feedback.terminated,
+            feedback.truncated,
+            feedback.asked,
+            *self._unseen,
+        )
+
+    def _feedback(self) -> Feedback:
+        """Return feedback in which anything may have happened."""
+        B, shape = len(self.lanes), self.blank.shape
+        return Feedback(
+            np.empty(B, np.bool_),
+            self._room("told", shape),
+            self.signal_names,
+            np.empty(B),
+            np.empty(shape[1:], np.bool_),
+            np.empty(shape[1:]),
+            np.empty(B, np.bool_),
+            np.empty(B, np.bool_),
+        )
 
     def requests(self) -> Requests:
         """Return what the present users ask; see `World.requests`."""

@@ -178,19 +178,11 @@ def _shelves(items: Items, pool: NDArray[Any]) -> tuple[Rows, Rows]:
 
 
 @compiled
-def offer(
-    lanes: NDArray[Any],
-    heres: NDArray[Any],
-    span: int,
-    rows: Rows,
-    starts: Rows,
-    longest: int,
-    domains: int,
-    candidates: Rows,
-) -> None:
+def offer(lanes: NDArray[Any], state: Any) -> None:
     """Draw what is on offer at the present visits: int64 [B, M], rows of the pool, or PAD."""
+    (_, _, heres, _), (_, candidates, _, shelves), _ = state
+    rows, starts, order, domains, span = shelves
     M, hours = candidates.shape[1], (len(starts) - 1) // domains
-    order = np.arange(longest)
     swaps = np.empty(M, dtype=np.int64)
     for b in range(len(lanes)):
         start = stream(lanes[b].user, lanes[b].visit, OFFER)
@@ -208,8 +200,9 @@ def offer(
 
 
 @compiled
-def show(candidates: Rows, features: NDArray[np.float32], documents: NDArray[np.float32]) -> None:
+def show(state: Any, documents: NDArray[np.float32]) -> None:
     """Write the features of what is on offer, zeros for padding: float32 [B, M, F]."""
+    _, candidates, features, _ = state[1]
     for b in range(candidates.shape[0]):
         for j in range(candidates.shape[1]):
             row = candidates[b, j]

@@ -26,8 +26,11 @@ from simulators.compose.hooks import (
     turn,
     utility,
 )
+from simulators.compose.items import offer, show
 from simulators.compose.part import Choice, Hook, Part, Payoff, merged, scalar
+from simulators.compose.situation import look
 from simulators.compose.value import valued
+from simulators.loops import Loops
 from simulators.records import ANSWER, BIRTH
 
 if TYPE_CHECKING:
@@ -65,8 +68,7 @@ DWELLS = BUYS = -1  # where the signals stand in `Feedback.told`, if there are a
 class Kernels(NamedTuple):
     """The loops of the worlds of some parts, compiled on first use."""
 
-    begin: Callable[..., None]
-    answer: Callable[..., None]
+    loops: Loops
     appeal: Callable[..., None]
     worth: Callable[..., None]
     rank: Callable[..., None]
@@ -89,9 +91,9 @@ def kernels_of(choice: Choice, payoff: Payoff, parts: tuple[Part, ...]) -> Kerne
         return bound(template, **used, **more)
 
     come_of, pass_on = inlined(made(_come_of)), inlined(made(_pass_on))
+    answer = compiled(made(_answer, _come_of=come_of, _pass_on=pass_on))
     return Kernels(
-        compiled(made(_begin)),
-        compiled(made(_answer, _come_of=come_of, _pass_on=pass_on)),
+        Loops(compiled(made(_begin)), answer, look, offer, show),
         compiled(made(_appeal, _come_of=come_of)),
         compiled(made(_worth, _come_of=come_of, _pass_on=pass_on)),
         _ranking(choice),
@@ -116,12 +118,13 @@ HOOKS = (
 )
 
 
-def _begin(
-    lanes: NDArray[Any], mask: Mask, users: NDArray[Any], heres: NDArray[Any], laws: NDArray[Any]
-) -> None:
+def _begin(lanes: NDArray[Any], mask: Mask, state: Any) -> None:
+    numbers, users, heres, laws = state[0]
     law = laws[0]
     for b in range(len(lanes)):
         if mask[b]:
+            for i in range(numbers.shape[1]):
+                numbers[b, i] = 0.0
             user, here = users[b], heres[b]
             start = stream(lanes[b].user, np.uint64(0), BIRTH)
             here.now = law.span * uniform(start, 0)  # users come at any time of the calendar
@@ -161,17 +164,14 @@ def _pass_on(user: Any, here: Any, law: Any, draw: np.uint64) -> float:
 
 def _answer(
     lanes: NDArray[Any],
-    users: NDArray[Any],
-    heres: NDArray[Any],
-    items: NDArray[Any],
-    candidates: Rows,
-    laws: NDArray[Any],
+    state: Any,
     choices: Rows,
     told: NDArray[np.float32],
     seen: Mask,
     expected: Floats,
     terminated: Mask,
 ) -> None:
+    (_, users, heres, laws), (items, candidates, _, _), _ = state
     K, law = choices.shape[1], laws[0]
     shown, chosen = np.empty(K, dtype=np.bool_), np.empty(K, dtype=np.bool_)
     rows, pulls, weights, doses = np.empty(K, np.int64), np.empty(K), np.empty(K), np.empty(K)

@@ -64,7 +64,7 @@ def _played(world: ComposedWorld, value: Floats, stray: float) -> tuple[Floats, 
         scores[random] = rng.random((int(random.sum()), scores.shape[1]))
         states.append(world.state.copy())
         best = np.argsort(-scores, axis=1)[:, : world.slate_size]
-        feedback = world.advance(np.ascontiguousarray(best))
+        feedback = world.step(np.ascontiguousarray(best))
         rewards.append(feedback.expected.sum(axis=1))
         present.append(feedback.asked)
     return np.array(states), np.array(rewards), np.array(present)

@@ -14,7 +14,6 @@ from simulators.compose.part import Number, Part
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from agents.api import Floats, Rows
 
 HERE = np.dtype(
     [
@@ -158,24 +157,17 @@ What is on offer is of the domain that they are in."""
 
 
 @compiled
-def look(
-    users: Floats, observed: int, heres: NDArray[Any], sizes: Rows, context: NDArray[np.float32]
-) -> None:
+def look(state: Any, context: NDArray[np.float32]) -> None:
     """Write the observed numbers of every user, and then what is seen of their situations.
 
-    Parameters
-    ----------
-    users : float64 [B, S]
-    observed : int
-        How many of the S numbers, the first ones, are observed.
-    heres : HERE [B]
-    sizes : int64 [5]
-        How many columns each of `SITUATIONS` has; 0 where it is not seen.
-    context : float32 [B, D]
+    `state` is what `ComposedWorld` keeps. Of a user's numbers the first `observed` are observed,
+    and `sizes`, int64 [5], says how many columns each of `SITUATIONS` has; 0 where it is not seen.
     """
-    for b in range(len(users)):
+    (numbers, _, heres, _), _, (observed, sizes) = state
+    for b in range(len(numbers)):
+        context[b, 0] = 1.0  # where nothing else is observed
         for i in range(observed):
-            context[b, i] = users[b, i]
+            context[b, i] = numbers[b, i]
         at, here = observed, heres[b]
         for which, angle in ((CALENDAR, here.phase), (HOUR, here.hour / 24.0)):
             if sizes[which] > 0:

@@ -10,11 +10,11 @@ import numpy as np
 from agents import PAD
 from simulators.bounds import Privileged
 from simulators.channel import Channel
-from simulators.compose.items import offer, places, show, stock
+from simulators.compose.items import places, stock
 from simulators.compose.loops import kernels_of
 from simulators.compose.oracle import AHEAD, value_of
-from simulators.compose.situation import DEVICES, HERE, SITUATIONS, look
-from simulators.records import Feedback, Signal
+from simulators.compose.situation import DEVICES, HERE, SITUATIONS
+from simulators.records import Signal
 from simulators.world import BatchedWorld
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from agents.api import Floats, Keys, Rows
     from simulators.compose.composition import Composition
     from simulators.compose.items import Items
-    from simulators.records import Mask
+    from simulators.loops import Loops
 
 HOUR = 3_600_000
 """Milliseconds."""
@@ -143,48 +143,22 @@ class ComposedWorld(BatchedWorld):
         self.heres: NDArray[Any] = np.zeros(lanes, dtype=HERE)
         self.candidates: Rows = np.full((lanes, self.num_candidates), PAD, dtype=np.int64)
         self._spare_state, self._spare = self._room_for(1)
+        shop, items = self._shop, self.items
+        order = np.arange(shop.longest)  # an offer leaves it as it was
+        self._shelves = shop.rows, shop.starts, order, items.domains, items.span
 
     def _room_for(self, lanes: int) -> tuple[Floats, NDArray[Any]]:
         """Return what is kept of so many users, as numbers and as records, in one memory."""
         state = np.zeros((lanes, self._user.itemsize // 8))
         return state, state.view(self._user)[:, 0]
 
-    def _begin(self, mask: Mask) -> None:
-        self.state[mask] = 0.0
-        self._kernels.begin(self.lanes, mask, self.users, self.heres, self._laws)
+    def _loops(self) -> Loops:
+        return self._kernels.loops
 
-    def _offer(self) -> None:
-        offer(
-            self.lanes,
-            self.heres,
-            self.items.span,
-            self._shop.rows,
-            self._shop.starts,
-            self._shop.longest,
-            self.items.domains,
-            self.candidates,
-        )
-
-    def _answer(self, choices: Rows, feedback: Feedback) -> None:
-        self._kernels.answer(
-            self.lanes,
-            self.users,
-            self.heres,
-            self.pool,
-            self.candidates,
-            self._laws,
-            choices,
-            feedback.told,
-            feedback.seen,
-            feedback.expected,
-            feedback.terminated,
-        )
-
-    def _look(self, context: NDArray[np.float32]) -> None:
-        look(self.state, self._observed, self.heres, self._situation, context)
-
-    def _show(self, documents: NDArray[np.float32]) -> None:
-        show(self.candidates, self.shown.features, documents)
+    def _keeps(self) -> tuple[Any, ...]:
+        people = self.state, self.users, self.heres, self._laws
+        items = self.pool, self.candidates, self.shown.features, self._shelves
+        return people, items, (self._observed, self._situation)
 
     def _times(self) -> NDArray[np.int64]:
         return self.start + np.round(self.heres["now"] * HOUR).astype(np.int64)

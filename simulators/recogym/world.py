@@ -35,7 +35,8 @@ from agents import Catalogue
 from agents.jit import compiled
 from agents.streams import stream, uniform
 from simulators.draws import normal
-from simulators.records import ANSWER, BIRTH, Feedback, Signal, WorldError
+from simulators.loops import Loops
+from simulators.records import ANSWER, BIRTH, Signal, WorldError
 from simulators.world import BatchedWorld
 
 if TYPE_CHECKING:
@@ -137,29 +138,11 @@ class RecoGym(BatchedWorld):
         self.users: Floats = np.zeros((lanes, LATENT))
         self.views: Rows = np.zeros((lanes, 2, self.num_candidates), dtype=np.int64)
 
-    def _begin(self, mask: Mask) -> None:
-        _begin(self.lanes, mask, self.users, self.views, self.organic, self.chain)
+    def _loops(self) -> Loops:
+        return Loops(_begin, _answer, _look)
 
-    def _offer(self) -> None:
-        """Offer all products, always."""
-
-    def _answer(self, choices: Rows, feedback: Feedback) -> None:
-        _answer(
-            self.lanes,
-            self.users,
-            self.views,
-            self.organic,
-            self.bandit,
-            self.chain,
-            choices,
-            feedback.told,
-            feedback.seen,
-            feedback.expected,
-            feedback.terminated,
-        )
-
-    def _look(self, context: NDArray[np.float32]) -> None:
-        np.minimum(self.views.reshape(len(self), -1), MOST_VIEWS, out=context, casting="unsafe")
+    def _keeps(self) -> tuple[Any, ...]:
+        return self.users, self.views, self.organic, self.bandit, self.chain
 
     def appeal(self) -> Floats:
         """Return how likely a click on each product is: float64 [B, P]."""
@@ -255,9 +238,8 @@ def _shop(
 
 
 @compiled
-def _begin(
-    lanes: NDArray[Any], mask: Mask, users: Floats, views: Rows, organic: Floats, chain: Floats
-) -> None:
+def _begin(lanes: NDArray[Any], mask: Mask, state: Any) -> None:
+    users, views, organic, _, chain = state
     for b in range(lanes.shape[0]):
         if not mask[b]:
             continue
@@ -274,17 +256,14 @@ def _begin(
 @compiled
 def _answer(
     lanes: NDArray[Any],
-    users: Floats,
-    views: Rows,
-    organic: Floats,
-    bandit: Floats,
-    chain: Floats,
+    state: Any,
     choices: Rows,
     told: NDArray[np.float32],
     seen: Mask,
     expected: Floats,
     terminated: Mask,
 ) -> None:
+    users, views, organic, bandit, chain = state
     for b in range(lanes.shape[0]):
         lane = lanes[b]
         if lane.ended:
@@ -306,6 +285,16 @@ def _answer(
         if state == ORGANIC:
             state, draw = _shop(users, b, views, organic, chain, answer, draw)
         terminated[b] = state == GONE
+
+
+@compiled
+def _look(state: Any, context: NDArray[np.float32]) -> None:
+    views = state[1]
+    P = views.shape[2]
+    for b in range(views.shape[0]):
+        for i in range(2):
+            for p in range(P):
+                context[b, i * P + p] = min(float(views[b, i, p]), MOST_VIEWS)
 
 
 @compiled

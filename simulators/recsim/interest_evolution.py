@@ -38,7 +38,8 @@ from agents.jit import compiled, inlined
 from agents.streams import stream, uniform, uniforms
 from simulators.bounds import Privileged
 from simulators.draws import clip, normal
-from simulators.records import ANSWER, BIRTH, OFFER, Feedback, Signal, WorldError, near
+from simulators.loops import Loops
+from simulators.records import ANSWER, BIRTH, OFFER, Signal, WorldError, near
 from simulators.recsim.slates import best_cascade, best_proportional
 from simulators.rollout import returns
 from simulators.world import BatchedWorld
@@ -151,35 +152,11 @@ class InterestEvolution(BatchedWorld):
         self.users: NDArray[Any] = np.zeros(lanes, dtype=USER)
         self.topics: Rows = np.zeros((lanes, self.num_candidates), dtype=np.int64)
 
-    def _begin(self, mask: Mask) -> None:
-        _begin(self.lanes, mask, self.users)
+    def _loops(self) -> Loops:
+        return Loops(_begin, _answer, _look, _offer, _show)
 
-    def _offer(self) -> None:
-        _offer(self.lanes, self.topics)
-
-    def _answer(self, choices: Rows, feedback: Feedback) -> None:
-        _answer(
-            self.lanes,
-            self.users,
-            self.topics,
-            self.mean_quality,
-            self._chance,
-            choices,
-            feedback.told,
-            feedback.seen,
-            feedback.expected,
-            feedback.terminated,
-        )
-
-    def _look(self, context: NDArray[np.float32]) -> None:
-        _look(self.users, context)
-
-    def _show(self, documents: NDArray[np.float32]) -> None:
-        _show(self.topics, documents)
-
-    def _scene(self, context: NDArray[np.float32], documents: NDArray[np.float32]) -> None:
-        _scene(self.lanes, self.users, self.topics, self._offered, context, documents)
-        self._offered = True
+    def _keeps(self) -> tuple[Any, ...]:
+        return self.users, self.topics, self.mean_quality, self._chance
 
     def appeal(self) -> Floats:
         """Return how long each document would be watched on average, were it shown alone."""
@@ -227,7 +204,8 @@ class InterestEvolution(BatchedWorld):
 
 
 @compiled
-def _begin(lanes: NDArray[Any], mask: Mask, users: NDArray[Any]) -> None:
+def _begin(lanes: NDArray[Any], mask: Mask, state: Any) -> None:
+    users = state[0]
     for b in range(lanes.shape[0]):
         if not mask[b]:
             continue
@@ -238,7 +216,8 @@ def _begin(lanes: NDArray[Any], mask: Mask, users: NDArray[Any]) -> None:
 
 
 @compiled
-def _offer(lanes: NDArray[Any], topics: Rows) -> None:
+def _offer(lanes: NDArray[Any], state: Any) -> None:
+    topics = state[1]
     for b in range(lanes.shape[0]):
         start = stream(lanes[b].user, lanes[b].visit, OFFER)
         for j in range(topics.shape[1]):
@@ -246,34 +225,21 @@ def _offer(lanes: NDArray[Any], topics: Rows) -> None:
 
 
 @compiled
-def _look(users: NDArray[Any], context: NDArray[np.float32]) -> None:
+def _look(state: Any, context: NDArray[np.float32]) -> None:
+    users = state[0]
     for b in range(context.shape[0]):
         for c in range(TOPICS):
             context[b, c] = users[b].interests[c]
 
 
 @compiled
-def _show(topics: Rows, documents: NDArray[np.float32]) -> None:
+def _show(state: Any, documents: NDArray[np.float32]) -> None:
+    topics = state[1]
     for b in range(topics.shape[0]):
         for j in range(topics.shape[1]):
             for c in range(TOPICS):
                 documents[b, j, c] = 0.0
             documents[b, j, topics[b, j]] = 1.0
-
-
-@compiled
-def _scene(
-    lanes: NDArray[Any],
-    users: NDArray[Any],
-    topics: Rows,
-    offered: bool,
-    context: NDArray[np.float32],
-    documents: NDArray[np.float32],
-) -> None:
-    if not offered:
-        _offer(lanes, topics)
-    _look(users, context)
-    _show(topics, documents)
 
 
 @compiled
@@ -324,16 +290,14 @@ def _worth(
 @compiled
 def _answer(
     lanes: NDArray[Any],
-    users: NDArray[Any],
-    topics: Rows,
-    means: Floats,
-    chance: float,
+    state: Any,
     choices: Rows,
     told: NDArray[np.float32],
     seen: Mask,
     expected: Floats,
     terminated: Mask,
 ) -> None:
+    users, topics, means, chance = state
     K = choices.shape[1]
     for b in range(lanes.shape[0]):
         lane, user = lanes[b], users[b]

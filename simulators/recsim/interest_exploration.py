@@ -26,7 +26,8 @@ import numpy as np
 from agents.jit import compiled
 from agents.streams import stream, uniform
 from simulators.draws import normal
-from simulators.records import ANSWER, BIRTH, OFFER, Feedback, Signal
+from simulators.loops import Loops, look_at_nothing
+from simulators.records import ANSWER, BIRTH, OFFER, Signal
 from simulators.world import BatchedWorld
 
 if TYPE_CHECKING:
@@ -81,28 +82,11 @@ class InterestExploration(BatchedWorld):
         self.affinities: Floats = np.zeros((lanes, TOPICS))
         self.on_offer: NDArray[Any] = np.zeros((lanes, self.num_candidates), dtype=DOCUMENT)
 
-    def _begin(self, mask: Mask) -> None:
-        _begin(self.lanes, mask, self.affinities)
+    def _loops(self) -> Loops:
+        return Loops(_begin, _answer, look_at_nothing, _offer, _show)
 
-    def _offer(self) -> None:
-        _offer(self.lanes, self.on_offer)
-
-    def _answer(self, choices: Rows, feedback: Feedback) -> None:
-        _answer(
-            self.lanes,
-            self.affinities,
-            self.on_offer,
-            choices,
-            feedback.told,
-            feedback.seen,
-            feedback.expected,
-        )
-
-    def _look(self, context: NDArray[np.float32]) -> None:
-        context[:] = 1.0
-
-    def _show(self, documents: NDArray[np.float32]) -> None:
-        _show(self.on_offer, documents)
+    def _keeps(self) -> tuple[Any, ...]:
+        return self.affinities, self.on_offer
 
     def appeal(self) -> Floats:
         """Return how likely each document would be clicked, were it shown alone."""
@@ -113,7 +97,8 @@ class InterestExploration(BatchedWorld):
 
 
 @compiled
-def _begin(lanes: NDArray[Any], mask: Mask, affinities: Floats) -> None:
+def _begin(lanes: NDArray[Any], mask: Mask, state: Any) -> None:
+    affinities = state[0]
     for b in range(lanes.shape[0]):
         if mask[b]:
             start = stream(lanes[b].user, np.uint64(0), BIRTH)
@@ -123,7 +108,8 @@ def _begin(lanes: NDArray[Any], mask: Mask, affinities: Floats) -> None:
 
 
 @compiled
-def _offer(lanes: NDArray[Any], on_offer: NDArray[Any]) -> None:
+def _offer(lanes: NDArray[Any], state: Any) -> None:
+    on_offer = state[1]
     M = on_offer.shape[1]
     for b in range(lanes.shape[0]):
         start = stream(lanes[b].user, lanes[b].visit, OFFER)
@@ -134,7 +120,8 @@ def _offer(lanes: NDArray[Any], on_offer: NDArray[Any]) -> None:
 
 
 @compiled
-def _show(on_offer: NDArray[Any], documents: NDArray[np.float32]) -> None:
+def _show(state: Any, documents: NDArray[np.float32]) -> None:
+    on_offer = state[1]
     for b in range(on_offer.shape[0]):
         for j in range(on_offer.shape[1]):
             for c in range(TOPICS):
@@ -154,13 +141,14 @@ def _appeal(affinities: Floats, on_offer: NDArray[Any], out: Floats) -> None:
 @compiled
 def _answer(
     lanes: NDArray[Any],
-    affinities: Floats,
-    on_offer: NDArray[Any],
+    state: Any,
     choices: Rows,
     told: NDArray[np.float32],
     seen: Mask,
     expected: Floats,
+    terminated: Mask,
 ) -> None:
+    affinities, on_offer = state
     K = choices.shape[1]
     weights = np.empty(K)
     for b in range(lanes.shape[0]):

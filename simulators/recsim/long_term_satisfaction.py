@@ -30,7 +30,8 @@ from agents.jit import compiled
 from agents.streams import stream, uniform
 from simulators.bounds import Privileged
 from simulators.draws import normal
-from simulators.records import ANSWER, BIRTH, OFFER, Feedback, Signal, WorldError
+from simulators.loops import Loops, look_at_nothing
+from simulators.records import ANSWER, BIRTH, OFFER, Signal, WorldError
 from simulators.world import BatchedWorld
 
 if TYPE_CHECKING:
@@ -97,30 +98,11 @@ class LongTermSatisfaction(BatchedWorld):
         self.users: NDArray[Any] = np.zeros(lanes, dtype=USER)
         self.clickbait: Floats = np.zeros((lanes, self.num_candidates))
 
-    def _begin(self, mask: Mask) -> None:
-        _begin(self.lanes, mask, self.users)
+    def _loops(self) -> Loops:
+        return Loops(_begin, _answer, look_at_nothing, _offer, _show)
 
-    def _offer(self) -> None:
-        _offer(self.lanes, self.clickbait)
-
-    def _answer(self, choices: Rows, feedback: Feedback) -> None:
-        _answer(
-            self.lanes,
-            self.users,
-            self.clickbait,
-            self.sensitivity,
-            choices,
-            feedback.told,
-            feedback.seen,
-            feedback.expected,
-            feedback.terminated,
-        )
-
-    def _look(self, context: NDArray[np.float32]) -> None:
-        context[:] = 1.0
-
-    def _show(self, documents: NDArray[np.float32]) -> None:
-        documents[:, :, 0] = self.clickbait
+    def _keeps(self) -> tuple[Any, ...]:
+        return self.users, self.clickbait, self.sensitivity
 
     def appeal(self) -> Floats:
         """Return the expected engagement with each document in the first slot."""
@@ -175,7 +157,8 @@ def _later(values: Floats, exposure: Floats) -> Floats:
 
 
 @compiled
-def _begin(lanes: NDArray[Any], mask: Mask, users: NDArray[Any]) -> None:
+def _begin(lanes: NDArray[Any], mask: Mask, state: Any) -> None:
+    users = state[0]
     for b in range(lanes.shape[0]):
         if mask[b]:
             start = stream(lanes[b].user, np.uint64(0), BIRTH)
@@ -184,7 +167,8 @@ def _begin(lanes: NDArray[Any], mask: Mask, users: NDArray[Any]) -> None:
 
 
 @compiled
-def _offer(lanes: NDArray[Any], clickbait: Floats) -> None:
+def _offer(lanes: NDArray[Any], state: Any) -> None:
+    clickbait = state[1]
     for b in range(lanes.shape[0]):
         start = stream(lanes[b].user, lanes[b].visit, OFFER)
         for j in range(clickbait.shape[1]):
@@ -192,17 +176,24 @@ def _offer(lanes: NDArray[Any], clickbait: Floats) -> None:
 
 
 @compiled
+def _show(state: Any, documents: NDArray[np.float32]) -> None:
+    clickbait = state[1]
+    for b in range(clickbait.shape[0]):
+        for j in range(clickbait.shape[1]):
+            documents[b, j, 0] = clickbait[b, j]
+
+
+@compiled
 def _answer(
     lanes: NDArray[Any],
-    users: NDArray[Any],
-    clickbait: Floats,
-    sensitivity: float,
+    state: Any,
     choices: Rows,
     told: NDArray[np.float32],
     seen: Mask,
     expected: Floats,
     terminated: Mask,
 ) -> None:
+    users, clickbait, sensitivity = state
     for b in range(lanes.shape[0]):
         lane, user = lanes[b], users[b]
         if lane.ended:

@@ -9,6 +9,7 @@ import numpy as np
 
 from agents.jit import compiled
 from agents.streams import stream, uniform
+from simulators.lanes import copy_lanes
 from simulators.records import ANSWER, BIRTH
 
 if TYPE_CHECKING:
@@ -40,22 +41,10 @@ USER = np.dtype(
 
 
 @compiled
-def begin(
-    lanes: NDArray[Any],
-    mask: Mask,
-    users: NDArray[Any],
-    opened: NDArray[np.float32],
-    embeddings: Floats,
-    main_topics: Rows,
-    attention: Floats,
-    offset: float,
-    slope: float,
-    omega: float,
-    threshold: int,
-    return_: bool,
-    scalar: bool,
-) -> None:
+def begin(lanes: NDArray[Any], mask: Mask, state: Any) -> None:
     """Draw users, show each a first slate, and let it change them."""
+    users, opened, embeddings, main_topics, attention, law = state
+    offset, slope, omega, threshold, return_, scalar = law
     N, K = len(embeddings), len(attention)
     slate, clicked = np.empty(K, dtype=np.int64), np.empty(K, dtype=np.bool_)
     for b in range(lanes.shape[0]):
@@ -192,22 +181,16 @@ def _sway(
 @compiled
 def answer(
     lanes: NDArray[Any],
-    users: NDArray[Any],
-    embeddings: Floats,
-    main_topics: Rows,
-    attention: Floats,
-    offset: float,
-    slope: float,
-    omega: float,
-    threshold: int,
-    return_: bool,
-    scalar: bool,
+    state: Any,
     choices: Rows,
     told: NDArray[np.float32],
     seen: Mask,
     expected: Floats,
+    terminated: Mask,
 ) -> None:
     """Let every user answer to their slate, and change by it."""
+    users, _, embeddings, main_topics, attention, law = state
+    offset, slope, omega, threshold, return_, scalar = law
     K = choices.shape[1]
     clicked = np.empty(K, dtype=np.bool_)
     for b in range(lanes.shape[0]):
@@ -238,14 +221,21 @@ def answer(
 
 
 @compiled
-def look(users: NDArray[Any], threshold: int, context: NDArray[np.float32]) -> None:
+def look(state: Any, context: NDArray[np.float32]) -> None:
     """Write how close each topic is to being boring."""
+    users, threshold = state[0], state[5][3]
     for b in range(context.shape[0]):
         for t in range(TOPICS):
             remembered = 0
             for i in range(users[b].clicks):
                 remembered += users[b].topics[i] == t
             context[b, t] = min(1.0, remembered / threshold)
+
+
+@compiled
+def open_with(state: Any, mask: Mask, told: NDArray[np.float32]) -> None:
+    """Tell the slate that users were shown at first, and what they clicked of it."""
+    copy_lanes(state[1], mask, told)
 
 
 @compiled

@@ -30,8 +30,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simulators.bounds import Privileged
-from simulators.lanes import copy_lanes
-from simulators.records import Feedback, Signal, WorldError
+from simulators.loops import Loops
+from simulators.records import Signal, WorldError
 from simulators.sardine import kernels
 from simulators.sardine.embeddings import catalogue_of, draw_embeddings
 from simulators.sardine.kernels import TOPICS, USER
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
     from agents import Policy
     from agents.api import Floats, Rows
-    from simulators.records import Mask
 
 PRESETS: dict[str, dict[str, Any]] = {
     "SingleItem-Static": {"slate_size": 1},
@@ -154,38 +153,12 @@ class Sardine(BatchedWorld):
         self.users: NDArray[Any] = np.zeros(lanes, dtype=USER)
         self.opened: NDArray[np.float32] = np.zeros((2, lanes, self.slate_size), np.float32)
 
-    def _begin(self, mask: Mask) -> None:
-        kernels.begin(
-            self.lanes,
-            mask,
-            self.users,
-            self.opened,
-            self.embeddings,
-            self.main_topics,
-            self.attention,
-            *self._law,
-        )
+    def _loops(self) -> Loops:
+        return Loops(kernels.begin, kernels.answer, kernels.look, open=kernels.open_with)
 
-    def open(self, told: NDArray[np.float32], mask: Mask) -> None:
-        """Write the slate that users were shown at first, and what they clicked of it."""
-        copy_lanes(self.opened, mask, told)
-
-    def _offer(self) -> None:
-        """Offer all items, always."""
-
-    def _answer(self, choices: Rows, feedback: Feedback) -> None:
-        kernels.answer(
-            self.lanes,
-            self.users,
-            self.embeddings,
-            self.main_topics,
-            self.attention,
-            *self._law,
-            choices,
-            feedback.told,
-            feedback.seen,
-            feedback.expected,
-        )
+    def _keeps(self) -> tuple[Any, ...]:
+        items = self.embeddings, self.main_topics, self.attention
+        return self.users, self.opened, *items, self._law
 
     @property
     def _law(self) -> tuple[float, float, float, int, bool, bool]:
@@ -197,9 +170,6 @@ class Sardine(BatchedWorld):
             self.boredom == "return",
             self.influence == "scalar",
         )
-
-    def _look(self, context: NDArray[np.float32]) -> None:
-        kernels.look(self.users, self.threshold, context)
 
     def appeal(self) -> Floats:
         """Return how relevant every item is: float64 [B, M]."""

@@ -256,7 +256,7 @@ def test_the_policy_shows_what_torch_would(serving: str, null: str, tmp_path: Pa
     model = small(serving=serving, null=null).learn(600)
     world = make_world("InterestEvolution", num_candidates=5, slate_size=2)
     world.reset(np.arange(200, dtype=np.uint64))
-    context, documents = world.scene()
+    context, documents = world.context(), world.documents()
     slates = model.policy.slates({"user": context, "documents": documents})
     policy = model.to_policy()
     requests = world.requests()
