@@ -17,6 +17,7 @@ from simulators.buffers import KEPT
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from simulators.records import Feedback
     from simulators.world import BatchedWorld
 
 
@@ -83,11 +84,15 @@ class Frame:
         outside += [self.ended, self.totals, self.lengths, self.seconds]
         outside += [array.base for array in outside if array.base is not None]
         self._outside = tuple({id(array): array for array in outside}.values())
-        self._unheld: tuple[int, ...] = ()
+        self._unheld = 0
 
     def settle(self) -> None:
         """Take for unheld what is held now, by the frame alone."""
-        self._unheld = tuple(map(getrefcount, self._outside))
+        self._unheld = sum(map(getrefcount, self._outside))
+
+    def free(self) -> bool:
+        """Return whether nobody else holds any of it."""
+        return sum(map(getrefcount, self._outside)) == self._unheld
 
     def episodes(self) -> dict[str, Any]:
         """Return the infos that Gymnasium would gather of episodes that ended."""
@@ -95,10 +100,22 @@ class Frame:
         episode = {"r": self.totals, "l": self.lengths, "t": self.seconds}
         return {"episode": episode | {"_r": told, "_l": told, "_t": told}, "_episode": told}
 
-    @property
-    def free(self) -> bool:
-        """Whether nobody else holds any of it."""
-        return tuple(map(getrefcount, self._outside)) == self._unheld
+
+def unobserved(feedback: Feedback) -> tuple[Any, ...]:
+    """Return feedback as `Frame.arrays` are, for kernels to write where nobody looks on."""
+    B = len(feedback.reward)
+    return (
+        feedback.told,
+        feedback.seen,
+        feedback.expected,
+        feedback.reward,
+        feedback.terminated,
+        feedback.truncated,
+        feedback.asked,
+        np.empty((0, 0), np.float32),
+        np.empty((0, 0, 0), np.float32),
+        (np.empty(B, np.bool_), np.empty(B), np.empty(B, np.int64), np.empty(B)),
+    )
 
 
 class Frames:
@@ -122,7 +139,7 @@ class Frames:
         for _ in kept:
             self._turn = (self._turn + 1) % len(kept)
             frame = kept[self._turn]
-            if frame.free:
+            if frame.free():
                 return frame
         frame = Frame(self._world, single=self._single)
         frame.settle()

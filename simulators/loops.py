@@ -8,13 +8,13 @@ slates, has them answered, counts, brings the next users and writes what is obse
 
 from __future__ import annotations
 
-from functools import cache
-from time import perf_counter
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from agents.jit import bound, compiled
+from agents.jit import bound, compiled, entry
+from simulators.frames import unobserved
 from simulators.lanes import advance, enter, first_fault
 from simulators.records import Feedback
 
@@ -87,20 +87,42 @@ class Loops(NamedTuple):
 
 
 class Kernels(NamedTuple):
-    """The loops of a world, bound together."""
+    """What a world calls.
+
+    Parameters
+    ----------
+    come : callable
+        `come(lanes, state, began, mask, later, now)`: users come; returns how many.
+    visit : callable
+        See `_visit`.
+    """
 
     come: Loop
-    """`come(lanes, state, began, mask, later, now)`: users come; return how many."""
     visit: Loop
-    """See `_visit`."""
 
 
 @cache
-def kernels_of(loops: Loops) -> Kernels:
+def _kernels_of(loops: Loops) -> Kernels:
     """Return the kernels in which some loops are called."""
     come = compiled(bound(_come, begin=loops.begin))
     others = {name: loop for name, loop in loops._asdict().items() if name != "begin"}
     return Kernels(come, compiled(bound(_visit, come=come, **others)))
+
+
+def entries_of(world: BatchedWorld, loops: Loops) -> Kernels:
+    """Return the kernels of a world that has been reset, for the types of what it keeps."""
+    kernels, users = _kernels_of(loops), (world.lanes, world._kept, world.began)
+    feedback = world._feedback()
+    rest = True, True, True, 0.0, np.empty(feedback.seen.shape, np.int64), unobserved(feedback)
+    return Kernels(
+        entry(kernels.come, *users, feedback.asked, _NEXT, 0.0),
+        entry(kernels.visit, *users, *world._rules, *rest),
+    )
+
+
+def hooks_of(world: BatchedWorld) -> Kernels:
+    """Return what does the same in a world whose hooks are written in Python."""
+    return Kernels(partial(_come_by_hooks, world), partial(_visit_by_hooks, world))
 
 
 begin: Loop = offer_all  # these stand for a world's own
@@ -212,28 +234,52 @@ def _episodes(
             seconds[b] = now - began[b]
 
 
-def visit_by_hooks(
-    world: BatchedWorld, choices: Rows, frame: Any, renew: bool, observe: bool
+def _come_by_hooks(
+    world: BatchedWorld,
+    lanes: NDArray[Any],
+    state: Any,
+    began: Floats,
+    mask: Mask,
+    later: np.uint64,
+    now: float,
 ) -> int:
-    """Do what `_visit` does in a world whose hooks are written in Python."""
+    came = enter(lanes, mask, later, began, now)
+    if came > 0:
+        world._begin(mask)
+    return came
+
+
+def _visit_by_hooks(
+    world: BatchedWorld,
+    lanes: NDArray[Any],
+    state: Any,
+    began: Floats,
+    blank: NDArray[np.float32],
+    candidates: int,
+    horizon: int,
+    offered: bool,
+    renew: bool,
+    observe: bool,
+    now: float,
+    choices: Rows,
+    frame: Any,
+) -> int:
     told, seen, expected, reward, terminated, truncated, asked, context, documents, episodes = frame
-    fault = first_fault(choices, world.num_candidates, not observe)
+    fault = first_fault(choices, candidates, not observe)
     if fault >= 0:
         return int(-1 - fault)
     world.prepare()
-    np.logical_not(world.lanes["ended"], out=asked)
-    told[:] = world.blank
+    np.logical_not(lanes["ended"], out=asked)
+    told[:] = blank
     for array in (seen, expected, reward, terminated, truncated):
         array[:] = 0
     names = world.signal_names
-    world._answer(
-        choices, Feedback(asked, told, names, reward, seen, expected, terminated, truncated)
-    )
-    horizon = -1 if world.horizon is None else world.horizon
-    gone = advance(world.lanes, told, horizon, reward, terminated, truncated)
+    feedback = Feedback(asked, told, names, reward, seen, expected, terminated, truncated)
+    world._answer(choices, feedback)
+    gone = advance(lanes, told, horizon, reward, terminated, truncated)
     world._moved()
     if gone > 0:
-        _episodes(world.lanes, asked, world.began, perf_counter(), *episodes)
+        _episodes(lanes, asked, began, now, *episodes)
     if renew and not asked.all():
         world.renew(~asked)
         world.open(told[1:], ~asked)

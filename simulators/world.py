@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from agents import PAD, Catalogue, Outcomes, Requests, Uniform
-from agents.jit import entry
 from agents.streams import derive
 from simulators import lanes
 from simulators.bounds import Myopic
 from simulators.buffers import SMALLEST, Buffers
+from simulators.frames import unobserved
 from simulators.lanes import copy_lanes
-from simulators.loops import kernels_of, visit_by_hooks
+from simulators.loops import entries_of, hooks_of
 from simulators.records import LANE, Feedback, Response, Signal, WorldError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from agents import Decisions, Policy
     from agents.api import Floats, Keys, Rows
     from simulators.frames import Frame
-    from simulators.loops import Loops
+    from simulators.loops import Kernels, Loops
     from simulators.records import Mask
 
 
@@ -141,8 +141,7 @@ class BatchedWorld(ABC):
         self.lanes: NDArray[Any] = np.zeros(0, dtype=LANE)
         self._offered = False
         self._asked: Requests | None = None
-        self._coming: Callable[..., int] | None = None
-        self._visiting: Callable[..., int] | None = None
+        self._kernels: Kernels | None = None
         self._buffers = Buffers()
         if catalogue is not None:
             self.open_rows = np.flatnonzero(catalogue.available)
@@ -266,10 +265,9 @@ class BatchedWorld(ABC):
         self._allocate(len(seeds))
         self._kept = self._keeps()
         self.began = np.zeros(len(seeds))
-        self._unseen = self._nowhere()
-        loops = self._loops()
-        if loops is not None and not self._visiting and not self._has_hooks():
-            self._bind(loops)
+        horizon = -1 if self.horizon is None else self.horizon
+        self._users = self.lanes, self._kept, self.began
+        self._rules = self.blank, self.num_candidates, horizon
         self._enter(np.ones(len(seeds), dtype=np.bool_), _FIRST)
 
     def renew(self, mask: Mask, seeds: Keys | None = None) -> None:
@@ -286,34 +284,22 @@ class BatchedWorld(ABC):
             self.lanes["episode"][mask] = 0
         self._enter(mask, _FIRST if seeds is not None else _NEXT)
 
-    def _nowhere(self) -> tuple[Any, ...]:
-        """Return where observations and episodes of a step are written that nobody looks at."""
-        B = len(self.lanes)
-        episodes = np.empty(B, np.bool_), np.empty(B), np.empty(B, np.int64), np.empty(B)
-        return np.empty((0, 0), np.float32), np.empty((0, 0, 0), np.float32), episodes
+    def _bind(self) -> Kernels:
+        """Have all that happens at a visit done by one kernel, unless a hook is in Python."""
+        hooks = ("_begin", "_answer", "_look", "_offer", "_show", "open")
+        own = any(getattr(type(self), name) is not getattr(BatchedWorld, name) for name in hooks)
+        loops = None if own else self._loops()
+        self._kernels = hooks_of(self) if loops is None else entries_of(self, loops)
+        return self._kernels
 
-    def _has_hooks(self) -> bool:
-        """Return whether a hook is in Python, which no kernel can call."""
-        names = ("_begin", "_answer", "_look", "_offer", "_show", "open")
-        return any(getattr(type(self), name) is not getattr(BatchedWorld, name) for name in names)
-
-    def _bind(self, loops: Loops) -> None:
-        """Have all that happens at a visit done by one kernel."""
-        kernels, users = kernels_of(loops), (self.lanes, self._kept, self.began)
-        told = self._feedback()
-        self._coming = entry(kernels.come, *users, told.asked, _NEXT, 0.0)
-        choices = np.empty(told.seen.shape, np.int64)
-        frame = self._arrays(told)
-        self._visiting = entry(
-            kernels.visit, *users, self.blank, 1, 1, *[True] * 3, 0.0, choices, frame
-        )
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the kernels: machine code is of this process alone."""
+        return self.__dict__ | {"_kernels": None}
 
     def _enter(self, mask: Mask, later: np.uint64) -> None:
-        now = perf_counter()
-        if self._coming is not None:
-            came = self._coming(self.lanes, self._kept, self.began, mask, later, now)
-        elif came := lanes.enter(self.lanes, mask, later, self.began, now):
-            self._begin(mask)
+        kernels = self._kernels or self._bind()
+        mask = np.ascontiguousarray(mask, dtype=np.bool_)
+        came = kernels.come(*self._users, mask, later, perf_counter())
         if came:
             self._moved()
 
@@ -368,7 +354,9 @@ class BatchedWorld(ABC):
         self._fit(choices)
         choices = np.ascontiguousarray(choices, dtype=np.int64)
         feedback = self._feedback()
-        gone = self._bound(choices, self._arrays(feedback), renew=False, observe=False)
+        visit, now = (self._kernels or self._bind()).visit, perf_counter()
+        arrays = unobserved(feedback)
+        gone = visit(*self._users, *self._rules, self._offered, False, False, now, choices, arrays)
         if gone < 0:
             raise WorldError(
                 f"{self.name} was shown {choices[-1 - gone].tolist()} in lane {-1 - gone}: "
@@ -395,7 +383,11 @@ class BatchedWorld(ABC):
             How many users left, or reached the horizon. If lane b is shown what is no slate, it is
             -1 - b, and nothing has happened.
         """
-        gone = self._bound(choices, frame.arrays, renew=renew, observe=True)
+        visit, now = (self._kernels or self._bind()).visit, perf_counter()
+        arrays = frame.arrays
+        gone: int = visit(
+            *self._users, *self._rules, self._offered, renew, True, now, choices, arrays
+        )
         if gone >= 0:
             self._offered, self._asked = True, None
         return gone
@@ -406,39 +398,6 @@ class BatchedWorld(ABC):
         if self.catalogue is None:
             self.prepare()
             self._show(frame.documents)
-
-    def _bound(self, choices: Rows, arrays: Any, *, renew: bool, observe: bool) -> int:
-        """Do what `simulators.loops` says of a visit: in one kernel, unless hooks are in Python."""
-        horizon = -1 if self.horizon is None else self.horizon
-        if self._visiting is None:
-            return visit_by_hooks(self, choices, arrays, renew, observe)
-        return self._visiting(
-            self.lanes,
-            self._kept,
-            self.began,
-            self.blank,
-            self.num_candidates,
-            horizon,
-            self._offered,
-            renew,
-            observe,
-            perf_counter(),
-            choices,
-            arrays,
-        )
-
-    def _arrays(self, feedback: Feedback) -> tuple[Any, ...]:
-        """Return feedback as kernels take it."""
-        return (
-            feedback.told,
-            feedback.seen,
-            feedback.expected,
-            feedback.reward,
-            feedback.terminated,
-            feedback.truncated,
-            feedback.asked,
-            *self._unseen,
-        )
 
     def _feedback(self) -> Feedback:
         """Return feedback in which anything may have happened."""

@@ -82,7 +82,7 @@ class ComposedWorld(BatchedWorld):
         self.pool, self.shown = self._shop.pool, self._shop.catalogue
         names, values = zip(*blueprint.law, strict=True)
         self._laws = np.array([values], dtype=[(name, np.float64) for name in names])
-        self._kernels = kernels_of(plan.choice, plan.payoff, plan.parts)
+        self._equations = kernels_of(plan.choice, plan.payoff, plan.parts)
         self._layout()
         self.signals = (Signal("clicked", 0.0, 1.0),)
         if plan.payoff.dwell is not None:
@@ -153,7 +153,7 @@ class ComposedWorld(BatchedWorld):
         return state, state.view(self._user)[:, 0]
 
     def _loops(self) -> Loops:
-        return self._kernels.loops
+        return self._equations.loops
 
     def _keeps(self) -> tuple[Any, ...]:
         people = self.state, self.users, self.heres, self._laws
@@ -177,7 +177,7 @@ class ComposedWorld(BatchedWorld):
         """Return the expected reward of every candidate, were it shown alone; 0 for padding."""
         self.prepare()
         out = np.empty(self.candidates.shape)
-        self._kernels.appeal(self.users, self.heres, self.pool, self.candidates, self._laws, out)
+        self._equations.appeal(self.users, self.heres, self.pool, self.candidates, self._laws, out)
         return out
 
     def channel(self, *, seed: int = 0) -> Channel:
@@ -202,7 +202,7 @@ class ComposedWorld(BatchedWorld):
             left = self.horizon - 1.0 - self.lanes["visit"]
             later = np.minimum(1.0, left / AHEAD)
         weights, values = np.empty(self.candidates.shape), np.empty(self.candidates.shape)
-        self._kernels.worth(
+        self._equations.worth(
             self.lanes,
             self.users,
             self.state,
@@ -219,7 +219,7 @@ class ComposedWorld(BatchedWorld):
             values,
         )
         out = np.empty(self.candidates.shape)
-        self._kernels.rank(self.candidates, weights, values, self._laws, self.slate_size, out)
+        self._equations.rank(self.candidates, weights, values, self._laws, self.slate_size, out)
         return out
 
     def bounds(self) -> dict[str, Policy]:

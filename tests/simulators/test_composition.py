@@ -257,7 +257,7 @@ def test_worlds_of_the_same_parts_share_their_kernels() -> None:
     news = next(industry for industry in INDUSTRIES if industry.name == "News")
     one, other = made("News"), made("News", topics=3, staleness=2.0)
     same = kernels_of(news.choice, news.payoff, news.parts)
-    assert one._kernels is other._kernels is same
+    assert one._equations is other._equations is same
 
 
 @pytest.mark.parametrize(
