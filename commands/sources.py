@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from agents.api import RecloopError
 from commands.console import progress
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from agents import Catalogue, Policy, Spec
     from agents.api import Keys, Outcomes
-    from simulators import BatchedWorld, LoggedWorld
+    from simulators import BatchedWorld, Channel, LoggedWorld, World
     from simulators.datasets import Behaviour, Campaign
 
 LOG_HELP = (
@@ -31,6 +32,12 @@ WORLD_HELP = (
     "A simulator's name (InterestEvolution, SlateTopK-Bored, ...); or users as in a log "
     "(obd:random/all, or a folder of Parquet), to which a world is fitted first; or the folder of "
     "a fitted world."
+)
+
+CHANNEL_HELP = (
+    "How feedback gets to the policy: some of delay=STEPS, lost=CHANCE, duplicate=CHANCE, "
+    "window=STEPS, shuffle=true and slow.SIGNAL=STEPS (slow.bought=4), between commas; or 'world', "
+    "as the world's own composition says. At once and whole if not given."
 )
 
 
@@ -115,6 +122,42 @@ def open_world(
     if candidates is not None:
         raise RecloopError(f"{address} offers its whole catalogue: leave --candidates out")
     return open_logged(address, seed=seed, slate_size=slate_size, horizon=horizon)
+
+
+def open_channel(spec: str, world: World, seed: int) -> Callable[[], Channel]:
+    """Return what makes the channel that a text describes, anew at every call.
+
+    Raises
+    ------
+    RecloopError
+        If it describes none; see `CHANNEL_HELP`.
+    """
+    from simulators import Channel
+    from simulators.compose import ComposedWorld
+
+    if spec == "world":
+        if not isinstance(world, ComposedWorld):
+            raise RecloopError(f"{world.name} is no composition, which would say of its channel")
+        return partial(world.channel, seed=seed)
+    options: dict[str, Any] = {"slow": {}}
+    for part in spec.split(","):
+        name, equals, value = (word.strip() for word in part.partition("="))
+        try:
+            if name.startswith("slow.") and equals:
+                options["slow"][name.removeprefix("slow.")] = float(value)
+            elif name in ("delay", "lost", "duplicate") and equals:
+                options[name] = float(value)
+            elif name == "window" and equals:
+                options[name] = int(value)
+            elif name == "shuffle" and value in ("true", "false"):
+                options[name] = value == "true"
+            else:
+                raise ValueError
+        except ValueError:
+            raise RecloopError(f"{part!r} says nothing of a channel. {CHANNEL_HELP}") from None
+    make = partial(Channel, **options, seed=seed)
+    make()  # what cannot be is said now
+    return make
 
 
 def knows_sessions(address: str) -> bool:

@@ -12,7 +12,16 @@ import typer
 from agents.api import RecloopError
 from commands.console import Json, Seed, emit, figure, note, progress, table
 from commands.loop import stopping
-from commands.sources import LOG_HELP, POLICY_HELP, WORLD_HELP, open_log, open_policy, open_world
+from commands.sources import (
+    CHANNEL_HELP,
+    LOG_HELP,
+    POLICY_HELP,
+    WORLD_HELP,
+    open_channel,
+    open_log,
+    open_policy,
+    open_world,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +71,7 @@ def train(
     ] = False,
     candidates: Candidates = None,
     slate_size: Slate = None,
+    channel: Annotated[str | None, typer.Option(help=CHANNEL_HELP)] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -74,13 +84,18 @@ def train(
 
     if (env is None) == (logs is None):
         raise RecloopError("say either in which --env, or from which --logs to learn")
+    if channel is not None and env is None:
+        raise RecloopError("a --channel is on the way from the users of an --env")
     if logs is not None or env is None:
         document = study(str(logs), agent, seed, out)
     else:
         world = open_world(env, seed=seed, candidates=candidates, slate_size=slate_size)
         learner = _learner(agent, world, users, seed, out / "tensorboard")
+        if channel is not None:
+            learner.hear_through(open_channel(channel, world, seed))
         out.mkdir(parents=True, exist_ok=True)  # now, not after an hour of training
         terms = [env, agent, seed, users, chapter, candidates, slate_size]
+        terms += [] if channel is None else [channel]
         training = Training(learner, chapter, " ".join(map(str, terms)))
         if resume:
             training.resume(out / "checkpoint")

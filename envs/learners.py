@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from agents import Policy, Spec
     from agents.api import Floats, Keys, State
-    from simulators import World
+    from simulators import Channel, World
 
 
 class Learner(ABC):
@@ -42,6 +42,19 @@ class Learner(ABC):
 
     def __init__(self, world: World, lanes: int, seed: int) -> None:
         self.world, self.lanes, self.seed = world, lanes, seed
+
+    def hear_through(self, channel: Callable[[], Channel]) -> None:
+        """Learn from now on from what comes through channels, a new one for every chapter.
+
+        Raises
+        ------
+        RecloopError
+            If it learns from the steps of an environment, and not from outcomes.
+        """
+        raise RecloopError(
+            "it learns step by step in an environment, which answers at once: a channel is for "
+            "policies that learn from outcomes as they come, linucb for example"
+        )
 
     @abstractmethod
     def learn(
@@ -89,6 +102,11 @@ class RolloutLearner(Learner):
     def __init__(self, world: World, lanes: int, seed: int, policy: Policy, spec: Spec) -> None:
         super().__init__(world, lanes, seed)
         self.learning, self.spec = policy, spec
+        self._channel: Callable[[], Channel] | None = None
+
+    def hear_through(self, channel: Callable[[], Channel]) -> None:
+        """Learn from what comes through channels; see `Learner.hear_through`."""
+        self._channel = channel
 
     def learn(
         self, chapter: int, steps: int, advance: Callable[[int], None], stop: Callable[[], bool]
@@ -96,12 +114,17 @@ class RolloutLearner(Learner):
         """Serve and learn; see `Learner.learn`."""
         self.world.reset(self.keys(chapter))
         curve = []
-        for done, response in enumerate(rollout(self.world, self.learning, steps), start=1):
+        channel = None if self._channel is None else self._channel()
+        played = rollout(self.world, self.learning, steps, channel=channel)
+        for done, response in enumerate(played, start=1):
             asked = response.feedback.asked
             curve.append(response.feedback.reward[asked].mean() if asked.any() else 0.0)
             advance(done)
             if stop():
                 break
+        if channel is not None:
+            for outcomes in channel.rest():  # what is under way does not outlive the chapter
+                self.learning.update(outcomes)
         return np.array(curve, dtype=np.float64)
 
     def policy(self) -> tuple[Policy, Spec]:

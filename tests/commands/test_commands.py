@@ -14,7 +14,7 @@ import commands.train
 from agents.store import load
 from commands.console import finite
 from commands.loop import stopping
-from simulators import load_obd
+from simulators import load_obd, world_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,6 +74,11 @@ def test_every_command_explains_itself(command: Callable[..., Said], name: str) 
         ("fit --log kuairand:{folder} --out {folder}/w", "holds no log_standard*.csv"),
         ("fit --log {folder} --out {folder}/w --plot x.jpg", "drawn as .png"),
         ("train --env InterestEvolution --agent pppo --out x", "did you mean 'ppo'"),
+        ("train --env News --agent popular --out x --channel delay=soon", "'delay=soon'"),
+        ("train --env News --agent popular --out x --channel lost=2", "lost is a probability"),
+        ("train --env RecoGym --agent popular --out x --channel world", "no composition"),
+        ("train --env RecoGym --agent ppo --out {folder}/x --channel delay=1", "answers at once"),
+        ("train --logs nowhere --agent popular --out x --channel delay=1", "of an --env"),
         ("evaluate --logs nowhere --policy uniform", "there is no log at nowhere"),
         ("evaluate --logs {folder} --policy uniform", "holds no log"),
         ("evaluate --logs obd:ucb/all --policy uniform", "'ucb'"),
@@ -201,6 +206,46 @@ def test_a_training_that_is_resumed_comes_to_the_same(
     said = command(*words, "--steps", 20, "--out", tmp_path / "parts", "--resume")
     assert said.code == 1
     assert "the checkpoint is of another training" in said.err
+
+
+def test_feedback_can_be_late_and_lost_on_its_way_to_what_learns(
+    command: Callable[..., Said], tmp_path: Path
+) -> None:
+    words = ("train", "--env", "News", "--agent", "popular", "--users", 20, "--steps", 30, "--json")
+    heard = {}
+    for channel in ("delay=0", "delay=3,slow.clicked=2", "duplicate=1", "lost=1", "world"):
+        out = tmp_path / channel
+        found = command(*words, "--channel", channel, "--out", out).json
+        assert found["steps"] == 30
+        heard[channel] = load(out).state_dict()
+    plain = tmp_path / "plain"
+    command(*words, "--out", plain)
+    at_once = load(plain).state_dict()
+    assert all((heard["delay=0"][name] == value).all() for name, value in at_once.items())
+    assert heard["delay=3,slow.clicked=2"]["version"] == at_once["version"]  # the rest came too
+    assert heard["duplicate=1"]["version"] == 2 * at_once["version"]
+    said = command(*words[:-1], "--channel", "window=1,shuffle=maybe", "--out", tmp_path / "x")
+    assert "'shuffle=maybe' says nothing of a channel" in said.err
+
+
+@pytest.mark.parametrize("world", world_names())
+def test_every_world_tells_returns_and_scores_between_its_bounds(
+    command: Callable[..., Said], world: str
+) -> None:
+    words = ("simulate", "--env", f"recloop/{world}-v0", "--policy", "popular")
+    found = command(*words, "--users", 12, "--steps", 3, "--seed", 5, "--json").json
+    assert (found["env"], found["seed"]) == (f"recloop/{world}-v0", 5)
+    told = found["policies"]
+    assert list(told)[:2] == ["random", "myopic"]
+    assert list(told)[-1] == "popular"
+    assert set(told) - {"random", "myopic", "popular"} <= {"oracle"}
+    for standing in told.values():
+        assert standing.keys() == {"return_mean", "return_se", "score", "score_se", "episodes"}
+        assert standing["episodes"] == 12
+        assert standing["return_se"] >= 0
+    best = told.get("oracle", told["myopic"])
+    if best["return_mean"] > told["random"]["return_mean"]:
+        assert (told["random"]["score"], best["score"]) == (0.0, 1.0)
 
 
 def test_a_deep_agent_is_trained_by_the_clock_saved_and_plays(
