@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
+from collections import defaultdict, deque
 from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,7 @@ from streaming.transport.api import (
     policy_of,
 )
 from streaming.transport.base import BaseProducer
+from streaming.transport.bulk import BATCH_BYTES, Entry, send_all
 from streaming.transport.finished_aborts import careful
 from streaming.transport.oauth import token_source
 from streaming.transport.properties import ClientProperties, assignor_of, reach, servers_of
@@ -244,6 +245,7 @@ class KafkaPythonTransport:
                 transactional_id=transactional_id,
                 linger_ms=_LINGER_MS if transactional_id is None else _TRANSACTIONAL_LINGER_MS,
                 max_request_size=_LARGEST_REQUEST,
+                batch_size=BATCH_BYTES,
                 max_block_ms=self._timeout_ms,
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
@@ -555,8 +557,10 @@ class KafkaPythonProducer(BaseProducer):
         super().__init__(transport.partitions, transactional_id)
         self._client = client
         self._watchdog = watchdog
-        self._futures: deque[tuple[Any, int]] = deque()
-        self._in_flight = 0
+        self._futures: deque[tuple[Any, int, int]] = deque()
+        self._in_flight, self._records = 0, 0
+        self._gathered: dict[Any, list[Entry]] = defaultdict(list)
+        self._sizes: dict[Any, int] = defaultdict(int)
 
     def _begin(self) -> None:
         with _translated("beginning a transaction"):
@@ -570,30 +574,39 @@ class KafkaPythonProducer(BaseProducer):
         value: bytes | None,
         timestamp: int | None,
     ) -> None:
+        """Gather what belongs to a transaction, which nobody sees before it commits; else send."""
+        address, size = KafkaTopicPartition(topic, partition), len(key or b"") + len(value or b"")
+        self._gathered[address].append(Entry(key, value, timestamp))
+        self._sizes[address] += size
+        if self.transactional_id is None or self._sizes[address] >= BATCH_BYTES:
+            self._hand_over(address)
+
+    def _hand_over(self, address: Any) -> None:
+        """Give the client what was gathered for a partition."""
+        entries, size = self._gathered.pop(address), self._sizes.pop(address)
         try:
-            future = self._client.send(
-                topic, value=value, key=key, partition=partition, timestamp_ms=timestamp
-            )
+            futures = list(send_all(self._client, address, entries))
         except kafka_errors.KafkaError as error:
-            raise _ours(error, f"writing to {topic!r}", self._kind) from None
-        size = len(key or b"") + len(value or b"")
-        self._futures.append((future, size))
+            raise _ours(error, f"writing to {address.topic!r}", self._kind) from None
+        self._futures += [(future, 0, 0) for future in futures[:-1]]
+        self._futures.append((futures[-1], size, len(entries)))
         self._in_flight += size
-        if len(self._futures) > MAX_IN_FLIGHT or self._in_flight > MAX_IN_FLIGHT_BYTES:
+        self._records += len(entries)
+        if self._records > MAX_IN_FLIGHT or self._in_flight > MAX_IN_FLIGHT_BYTES:
             self._settle()
 
     def _settle(self) -> None:
         """Wait for the older half of what is in flight, and raise what any of it failed with."""
         with _translated("writing", self._kind), self._watchdog.over("a send"):
-            while len(self._futures) > MAX_IN_FLIGHT // 2 or (
-                self._in_flight > MAX_IN_FLIGHT_BYTES // 2
-            ):
-                future, size = self._futures.popleft()
+            while self._records > MAX_IN_FLIGHT // 2 or self._in_flight > MAX_IN_FLIGHT_BYTES // 2:
+                future, size, records = self._futures.popleft()
                 self._in_flight -= size
+                self._records -= records
                 future.get()
 
     def _commit(self, offsets: Mapping[TopicPartition, int], consumer: Consumer) -> None:
         with _translated("committing", self._kind), self._watchdog.over("a commit"):
+            self._hand_all_over()
             if offsets:
                 self._client.send_offsets_to_transaction(
                     {
@@ -615,16 +628,23 @@ class KafkaPythonProducer(BaseProducer):
         with _translated("writing", self._kind), self._watchdog.over("a flush"):
             self._await_sends()
 
+    def _hand_all_over(self) -> None:
+        for address in list(self._gathered):
+            self._hand_over(address)
+
     def _await_sends(self) -> None:
+        self._hand_all_over()
         self._client.flush()
-        futures = [future for future, _ in self._futures]
+        futures = [future for future, _, _ in self._futures]
         self._forget()
         for future in futures:
             future.get()
 
     def _forget(self) -> None:
         self._futures.clear()
-        self._in_flight = 0
+        self._gathered.clear()
+        self._sizes.clear()
+        self._in_flight, self._records = 0, 0
 
     def close(self) -> None:
         """Close the connections; an open transaction is aborted, or left to the next holder.
