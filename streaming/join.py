@@ -19,11 +19,10 @@ the rules say of an event does not hang on it.
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol, TypeAlias
-
-import numpy as np
 
 from agents.api import key_of
 from streaming.events import BadEventError, Erasure, InteractionEvent, RankingEvent, UserEvent
@@ -191,7 +190,8 @@ class Join:
             self._schedule(name, user)
         now, batch = self._watermark.value, self._batch
         passed: list[tuple[int, str, str]] = []
-        for name in self._shard.due(until):
+        fallen_due = list(self._shard.due(until))
+        for name in fallen_due:
             passed += self._shut(name, until)
         for _, id_, name in sorted(passed):
             self._close(name, id_)
@@ -199,9 +199,10 @@ class Join:
             self._correct(name, id_)
         self._corrected.clear()
         self._watermark.floor = self._shard.state.floor = now  # whatever rules come next
-        for name, user in self._shard.changed():
+        for _, user in self._shard.changed():
             self._forget(user, now)
-            self._schedule(name, user)
+        for name in fallen_due:  # the others are scheduled already
+            self._schedule(name, self._shard.user(name))
         self._batch = Batch()
         return batch
 
@@ -434,14 +435,9 @@ class Join:
         for credit in sorted(ranking.credits):
             if late or not credit.late:
                 collected[credit.slot].append(credit.reward)
-        return [
-            float(
-                np.float32(
-                    self._rules.aggregate(rewards) if rewards else self._rules.default_reward
-                )
-            )
-            for rewards in collected
-        ]
+        aggregate, default = self._rules.aggregate, self._rules.default_reward
+        sums = [aggregate(rewards) if rewards else default for rewards in collected]
+        return array("f", sums).tolist()
 
     def _bury_waiting(self, kind: str, reason: str, name: str, waiting: Waiting) -> None:
         self._counts.bury(kind)
@@ -461,10 +457,13 @@ class Join:
 
     def _forget(self, user: UserState, now: int) -> None:
         """Let go of events past the horizon and of decisions that have expired."""
-        limit = now - self._rules.horizon
-        user.remembered = {mark: time for mark, time in user.remembered.items() if time >= limit}
-        user.issued = [issued for issued in user.issued if issued.expires > now]
-        user.closed = {id_: r for id_, r in user.closed.items() if self._forgotten(r) > now}
+        limit, known = now - self._rules.horizon, user.remembered
+        if known and min(known.values()) < limit:
+            user.remembered = {mark: time for mark, time in known.items() if time >= limit}
+        if any(issued.expires <= now for issued in user.issued):
+            user.issued = [issued for issued in user.issued if issued.expires > now]
+        if user.closed:
+            user.closed = {id_: r for id_, r in user.closed.items() if self._forgotten(r) > now}
 
     def _schedule(self, name: str, user: UserState) -> None:
         """Have a user looked at when the next thing of theirs falls due."""

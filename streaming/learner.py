@@ -9,42 +9,27 @@ partitions that the worker has worked, and judges itself on them.
 from __future__ import annotations
 
 from collections import deque
-from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
-from river import linear_model, metrics, utils
 
+from streaming.clicks import Clicks, logistic_regression
 from streaming.knowledge import GapError
 from streaming.pool import Pool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from agents.api import Policy
+    from streaming.clicks import ClickModel
     from streaming.knowledge import Knowledge
     from streaming.records import OutcomeRecord
     from streaming.roles import Order, Roles
-
-ROLLING = 5000
-"""How many of the latest slots the click model is judged by."""
 
 POINT_EVERY = 200
 """How many outcomes make a point of the live curve."""
 
 _KEPT = 10_000
-
-_RollingROCAUC: Any = metrics.RollingROCAUC
-
-
-class ClickModel(Protocol):
-    """What a River classifier offers, alone or at the end of a pipeline."""
-
-    def predict_proba_one(self, x: dict[str, float]) -> dict[Any, float]:
-        """Return the probability of each class."""
-
-    def learn_one(self, x: dict[str, float], y: bool) -> None:
-        """Learn from one example."""
 
 
 class Watcher(Protocol):
@@ -82,17 +67,6 @@ class Point(NamedTuple):
     reward: float
 
 
-def logistic_regression() -> ClickModel:
-    """Return the click model that is used if no other is given.
-
-    Plain gradient steps, which are fast and want features of about unit size. The intercept takes
-    larger ones, so that it is soon where clicks are rare. For features of another size put a
-    `preprocessing.StandardScaler` before it: it costs four times as much.
-    """
-    model: ClickModel = linear_model.LogisticRegression(intercept_lr=0.1)
-    return model
-
-
 class Learner:
     """Learns from outcomes, and judges the click model by what it said beforehand.
 
@@ -101,8 +75,7 @@ class Learner:
     knowledge : Knowledge
         Of a new policy.
     click_model : callable
-        Returns a new River classifier of whether a slot will be rewarded; it reads the context
-        (`c0`, `c1`, ...), the item's features (`i0`, ...) and the `position`.
+        Returns a new River classifier of whether a slot will be rewarded; see `Clicks`.
     challengers : sequence of Knowledge
         Of new policies that learn from the same outcomes, and are asked in the shadow.
     watchers : sequence of Watcher
@@ -115,6 +88,8 @@ class Learner:
     Attributes
     ----------
     knowledge : Knowledge
+    clicks : Clicks
+        The click model, and how well it does.
     pool : Pool
         The policy and its challengers.
     numbers : dict of int to int
@@ -135,10 +110,7 @@ class Learner:
         self.numbers: dict[int, int] = {}
         self.judged = 0
         self.curve: deque[Point] = deque(maxlen=_KEPT)
-        self._clicks = click_model()
-        self._log_loss: Any = utils.Rolling(metrics.LogLoss, window_size=ROLLING)
-        self._auc: Any = _RollingROCAUC(window_size=ROLLING)
-        self._names: list[str] = []
+        self.clicks = Clicks(click_model)
         self._slots, self._clicked, self._total = 0, 0, 0.0
 
     @property
@@ -150,22 +122,6 @@ class Learner:
     def learned(self) -> int:
         """How many outcomes were taken in: the `seq` of the next one."""
         return self.knowledge.learned
-
-    @property
-    def log_loss(self) -> float:
-        """The click model's mean log-loss over the latest slots, predicted before learning."""
-        return float(self._log_loss.get()) if self._log_loss.window else float("nan")
-
-    @property
-    def auc(self) -> float:
-        """The click model's area under the ROC curve over the latest slots, if both are there."""
-        return float(self._auc.get()) if 0.0 < self.click_rate < 1.0 else float("nan")
-
-    @property
-    def click_rate(self) -> float:
-        """The share of the latest seen slots that were rewarded."""
-        window = self._log_loss.window
-        return sum(clicked for (clicked, _), _ in window) / len(window) if window else float("nan")
 
     def learn(self, records: Sequence[OutcomeRecord]) -> list[OutcomeRecord]:
         """Learn from outcomes, and return them with what the click model had expected.
@@ -197,42 +153,28 @@ class Learner:
             challenger.learn(records)
             challenger.settle()
         self.numbers = numbers
+        taught = [r for r in records if not (r.replaced or r.quarantined)]
+        chances = iter(self.clicks.judge(taught))
+        for record in taught:
+            self._look_at(record)
         judged = [
-            record if record.replaced or record.quarantined else self._judge(record)
+            record
+            if record.replaced or record.quarantined
+            else msgspec.structs.replace(record, predictions=next(chances))
             for record in records
         ]
         for watcher in self._watchers:
             watcher.take(judged)
         return judged
 
-    def _judge(self, record: OutcomeRecord) -> OutcomeRecord:
-        """Predict each slot, then learn from those seen."""
-        examples = list(self._examples(record))
-        chances = [self._clicks.predict_proba_one(x).get(True, 0.5) for x in examples]
-        rewards = []
-        for x, chance, reward, seen in zip(
-            examples, chances, record.rewards, record.seen, strict=True
-        ):
-            if seen:
-                rewards.append(reward)
-                clicked = reward > 0.0
-                self._log_loss.update(clicked, chance)
-                self._auc.update(clicked, chance)
-                self._clicks.learn_one(x, clicked)
+    def _look_at(self, record: OutcomeRecord) -> None:
+        """Tally an outcome, and draw the live curve."""
+        rewards = [reward for reward, seen in zip(record.rewards, record.seen, strict=True) if seen]
         if rewards:
             self._tally(rewards)
         self.judged += 1
         if self.judged % POINT_EVERY == 0:
             self._draw(record)
-        return msgspec.structs.replace(record, predictions=chances)
-
-    def _examples(self, record: OutcomeRecord) -> Iterator[dict[str, float]]:
-        if not self._names:
-            self._names = [f"c{i}" for i in range(len(record.context))]
-            self._names += [f"i{j}" for j in range(len(record.features[0]))] + ["position"]
-        for features, position in zip(record.features, record.positions, strict=True):
-            values = chain(record.context, features, (float(position),))
-            yield dict(zip(self._names, values, strict=True))
 
     def _tally(self, rewards: list[float]) -> None:
         """Count rewards for the live curve."""

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 UNKNOWN_POLICY = "unknown"
 """What a ranking's policy is called if nobody said."""
 
+_CONTEXTS = 20_000
+"""How many users' contexts are kept ready."""
+
 
 class RefusedError(RecloopError):
     """A valid event that cannot be used; the message is the dead letter's reason.
@@ -61,6 +64,11 @@ class Slates:
         self._names: tuple[str, ...] = catalogue.names or ()
         self._rows = {name: row for row, name in enumerate(self._names)}
         self._open = np.flatnonzero(catalogue.available)
+        self._features_of_all, self._size = (
+            catalogue.features.tobytes(),
+            catalogue.features.shape[1] * 4,
+        )
+        self._contexts: dict[int, tuple[Sequence[Field], bytes]] = {}  # by identity of the fields
         self._schema = schema
         self._slate_size = slate_size
 
@@ -120,7 +128,7 @@ class Slates:
             time=event.time,
             session=event.session,
             key=key_named(event.id),
-            context=self.context([*user.fields, *event.fields]),
+            context=self._context_of(user, event.fields),
             items=items,
             features=self._features(items),
             positions=[
@@ -144,8 +152,20 @@ class Slates:
         """
         return self._schema.encode(fields).tobytes()
 
+    def _context_of(self, user: UserState, fields: Sequence[Field] = ()) -> bytes:
+        """Return the context of a user, and of a situation laid over it."""
+        if fields:
+            return self.context([*user.fields, *fields])
+        known = self._contexts.get(id(user.fields))
+        if known is None:
+            if len(self._contexts) >= _CONTEXTS:
+                self._contexts.clear()
+            known = self._contexts[id(user.fields)] = user.fields, self.context(user.fields)
+        return known[1]
+
     def _features(self, items: list[str]) -> bytes:
-        return self.catalogue.features[[self._rows[item] for item in items]].tobytes()
+        size, starts = self._size, [self._rows[item] * self._size for item in items]
+        return b"".join([self._features_of_all[start : start + size] for start in starts])
 
     def requests(
         self, names: Sequence[str], users: Sequence[UserState], times: Sequence[int]
@@ -155,7 +175,7 @@ class Slates:
         ordinals = np.array([user.rankings for user in users], dtype=np.uint64)
         width = self._schema.width
         context = np.frombuffer(
-            b"".join(self.context(user.fields) for user in users), dtype=np.float32
+            b"".join([self._context_of(user) for user in users]), dtype=np.float32
         )
         return Requests(
             keys=derive(keys, ordinals),

@@ -2,12 +2,15 @@
 
 The state of a user is one value: plain structs, encoded with msgpack, the same bytes in memory and
 on the changelog. A batch works on decoded copies (`Shard.user`) and what it changed becomes the
-live state only when `Shard.promote` is called, after the commit; so there is nothing to undo.
+live state only when `Shard.promote` is called, after the commit; so there is nothing to undo: after
+an abort the shard is worth nothing, and another is restored. The copies of those who came lately
+are kept for when they come again.
 """
 
 from __future__ import annotations
 
 from heapq import heappop, heappush
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -147,6 +150,9 @@ class UserState(msgspec.Struct, array_like=True, gc=False):
 
 _NOBODY = UserState()
 
+_RECENT = 10_000
+"""Of how many users, those of the latest batches, the decoded state is kept beside the bytes."""
+
 
 class Counts(msgspec.Struct):
     """What happened to every event of a partition since it began.
@@ -238,6 +244,7 @@ class Shard:
         self._live_state = b""
         self.live: dict[str, bytes] = {}
         self._drafts: dict[str, UserState] = {}
+        self._recent: dict[str, UserState] = {}  # what `live` says of some, the latest last
         self._sizes: dict[str, int] = {}  # of those whom the batch changes
         self._due: list[tuple[int, str]] = []
         self._scheduled: dict[str, int] = {}
@@ -246,8 +253,11 @@ class Shard:
         """Return the batch's copy of a user's state, a new one for a new user."""
         draft = self._drafts.get(name)
         if draft is None:
-            known = self.live.get(name)
-            draft = self._drafts[name] = UserState() if known is None else _user(known)
+            draft = self._recent.pop(name, None)
+            if draft is None:
+                known = self.live.get(name)
+                draft = UserState() if known is None else _user(known)
+            self._drafts[name] = draft
         return draft
 
     def keep(self, name: str, growth: int = 0, limit: int | None = None) -> bool:
@@ -318,6 +328,9 @@ class Shard:
                 self._live_state = value
             else:
                 self.live[key.decode()] = value
+        self._recent |= self._drafts
+        for name in list(islice(self._recent, max(0, len(self._recent) - _RECENT))):
+            del self._recent[name]
         self._drafts.clear()
         self._sizes.clear()
 

@@ -32,6 +32,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from uuid import uuid4
 
 from streaming.claims import Claims
+from streaming.clicks import logistic_regression
+from streaming.collector import resting
 from streaming.control import Control
 from streaming.drift import Watch
 from streaming.exchange import Exchange, ShareError
@@ -39,7 +41,7 @@ from streaming.holdings import Holdings
 from streaming.intake import event_in
 from streaming.issue import issue, outcome_of, recommendation_of
 from streaming.knowledge import knowledge_of
-from streaming.learner import Learner, logistic_regression
+from streaming.learner import Learner
 from streaming.metrics import Report, Stopwatch, report
 from streaming.records import encode, letter_of
 from streaming.referee import Referee
@@ -51,10 +53,10 @@ if TYPE_CHECKING:
     from threading import Event as Flag
 
     from agents.api import Policy
+    from streaming.clicks import ClickModel
     from streaming.config import WorkerConfig
     from streaming.events import Erasure
     from streaming.join import Batch, Feedback
-    from streaming.learner import ClickModel
     from streaming.records import DeadLetter, OutcomeRecord, Recommendation
     from streaming.transport.api import Consumer, Producer, Record, Transport
 
@@ -173,7 +175,8 @@ class Worker:
         if self._failures and not self._opened():
             return 0
         try:
-            worked = self._batch(timeout)
+            with resting():
+                worked = self._batch(timeout)
         except AbortableError as error:
             self._give_up(error)
             return 0

@@ -61,7 +61,8 @@ def _lay(accumulator: Any, address: Any, entries: Sequence[Entry], start: int) -
         builder, offset = records._builder, records._next_offset
         room = builder._batch_size - len(builder._buffer)
         base, newest = builder._first_timestamp, builder._max_timestamp
-        now, laid, parts = int(time.time() * 1000), 0, []
+        now, laid = int(time.time() * 1000), 0
+        parts: list[bytes] = []
         for key, value, given in entries[start:]:
             timestamp = now if given is None else given
             body = b"".join(

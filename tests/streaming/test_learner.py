@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from streaming.clicks import ROLLING
 from streaming.knowledge import GapError, Weights
-from streaming.learner import POINT_EVERY, ROLLING, Learner
+from streaming.learner import POINT_EVERY, Learner
 from tests.streaming.support import OrderPolicy, same_state
 from tests.streaming.test_records import outcome
 
@@ -45,31 +46,35 @@ def test_predictions_are_made_before_learning_and_judged_over_the_latest_seen_sl
     y, p = np.array([pair[0] for pair in seen]), np.array([pair[1] for pair in seen])
     assert len(y) == ROLLING
     loss = -np.mean(np.where(y, np.log(p), np.log(1 - p)))
-    assert learner.log_loss == pytest.approx(loss, rel=1e-6)
-    assert learner.auc == pytest.approx(roc_auc_score(y, p), abs=0.01)
-    assert learner.auc > 0.7
-    assert learner.click_rate == np.mean(y)
+    assert learner.clicks.log_loss == pytest.approx(loss, rel=1e-6)
+    assert learner.clicks.auc == pytest.approx(roc_auc_score(y, p), abs=0.01)
+    assert learner.clicks.auc > 0.7
+    assert learner.clicks.click_rate == np.mean(y)
     assert told[0].predictions == [0.5, 0.5]
 
 
 def test_one_by_one_in_batches_and_in_any_cut_is_the_same_fold() -> None:
-    story = outcomes(60)
+    story = outcomes(200)
     one, other = Learner(Weights(OrderPolicy())), Learner(Weights(OrderPolicy()))
     told = one.learn(story)
-    again = other.learn(story[:1]) + other.learn(story[1:37]) + other.learn(story[37:])
+    again = other.learn(story[:1]) + other.learn(story[1:137]) + other.learn(story[137:])
     assert again == told
     assert same_state(one.policy.state_dict(), other.policy.state_dict())
-    assert (one.log_loss, one.auc, one.learned) == (other.log_loss, other.auc, 60)
+    assert (one.clicks.log_loss, one.clicks.auc, one.learned) == (
+        other.clicks.log_loss,
+        other.clicks.auc,
+        200,
+    )
 
 
 def test_nothing_is_known_before_anything_was_learned() -> None:
     learner = Learner(Weights(OrderPolicy()))
-    assert math.isnan(learner.log_loss)
-    assert math.isnan(learner.auc)
-    assert math.isnan(learner.click_rate)
+    assert math.isnan(learner.clicks.log_loss)
+    assert math.isnan(learner.clicks.auc)
+    assert math.isnan(learner.clicks.click_rate)
     learner.learn([outcome(0, rewards=[0.0, 0.0])])
-    assert learner.click_rate == 0.0
-    assert math.isnan(learner.auc)
+    assert learner.clicks.click_rate == 0.0
+    assert math.isnan(learner.clicks.auc)
 
 
 def test_gaps_and_repetitions_are_refused_and_teach_nothing() -> None:
