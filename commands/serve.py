@@ -110,6 +110,14 @@ def serve(
         int,
         typer.Option(help="How long after its window an outcome is still corrected, in s.", min=0),
     ] = 0,
+    absence: Annotated[
+        int,
+        typer.Option(
+            help="Forget who has sent nothing for so long, in seconds of event time; 0 keeps all "
+            "for ever.",
+            min=0,
+        ),
+    ] = 0,
     quarantine: Annotated[
         float | None,
         typer.Option(
@@ -156,6 +164,7 @@ def serve(
         rewards=reward or ("click=1",),
         aggregation=aggregation,
         late=late,
+        absence=absence,
         quarantine=quarantine,
         flood=flood,
         worker=name,

@@ -60,8 +60,8 @@ class WorkerConfig:
     Raises
     ------
     ConfigError
-        If a number is not positive, slates would be longer than rankings may be, or outcomes
-        larger than messages.
+        If a number is not positive, slates would be longer than rankings may be, users forgotten
+        before their slates expire, or outcomes larger than messages.
     """
 
     users: Schema = field(default_factory=Schema)
@@ -90,6 +90,11 @@ class WorkerConfig:
             raise ConfigError(
                 f"slates of {self.slate_size} are longer than the {self.limits.slots} items that "
                 "a ranking may show"
+            )
+        if 0 < self.rules.absence < self.ttl:
+            raise ConfigError(
+                f"what was recommended may be shown for {self.ttl} ms, but its user is forgotten "
+                f"after {self.rules.absence} ms: raise rules.absence, or lower ttl"
             )
         numbers = self.limits.slots * (self.items.width + 5) + self.users.width
         names = self.limits.slots + _OTHER_NAMES

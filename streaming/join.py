@@ -12,6 +12,9 @@ delivered again, lead to the same outcomes in the same order:
 - Rankings that close give outcomes in the order of (closing time, ranking time, id).
 - Where `late` allows it, an interaction that comes after the window corrects the outcome: its old
   rewards and its new ones are both told, so that what was learned can be taken back.
+- A user who sends nothing for `absence` is forgotten, and somebody new when they come again.
+  Whether they come in time is for the watermark to say when their event is taken; what is open
+  is kept.
 
 When a ranking is closed for good is for the caller to say, who knows of the other partitions: what
 the rules say of an event does not hang on it.
@@ -192,7 +195,9 @@ class Join:
         passed: list[tuple[int, str, str]] = []
         fallen_due = list(self._shard.due(until))
         for name in fallen_due:
-            passed += self._shut(name, until)
+            user = self._shard.user(name)
+            if min(self._dates(user), default=until + 1) <= until:
+                passed += self._shut(name, user, until)
         for _, id_, name in sorted(passed):
             self._close(name, id_)
         for name, id_ in self._corrected:
@@ -202,7 +207,11 @@ class Join:
         for _, user in self._shard.changed():
             self._forget(user, now)
         for name in fallen_due:  # the others are scheduled already
-            self._schedule(name, self._shard.user(name))
+            user = self._shard.user(name)
+            if self._gone(user, until) and user.idle:
+                self._leave(name)
+            else:
+                self._schedule(name, user)
         self._batch = Batch()
         return batch
 
@@ -234,12 +243,16 @@ class Join:
                 f"{_span(self._rules.horizon)} for which events are remembered",
             )
         user = self._shard.user(event.user)
+        if self._gone(user, now):
+            user = self._shard.renew(event.user)
+            self._counts.absent += 1
         mark = _mark(type(event), event.id)
         if self._knows(user, mark, now):
             self._counts.duplicates += 1
             return
         fact = self._read(event, time, user, record, opener)
         user.remembered[mark] = time
+        user.latest = max(user.latest, time)
         self._watermark.observe(time)
         match fact:
             case OpenRanking():
@@ -379,9 +392,19 @@ class Join:
 
     # --- closing and forgetting
 
-    def _shut(self, name: str, until: int) -> list[tuple[int, str, str]]:
+    def _gone(self, user: UserState, now: int) -> bool:
+        """Return whether a user has been away for so long that they are forgotten."""
+        return 0 < self._rules.absence < now - user.latest and user.latest >= 0
+
+    def _leave(self, name: str) -> None:
+        """Forget a user who is gone, and what they were recommended."""
+        self._shard.erase(name)
+        self._counts.absent += 1
+        self._batch.touched.pop(name, None)
+        self._batch.erased.append(name)
+
+    def _shut(self, name: str, user: UserState, until: int) -> list[tuple[int, str, str]]:
         """Bury what waited in vain of a user's; return time, id and user of rankings to close."""
-        user = self._shard.user(name)
         self._shard.keep(name)
         window = self._rules.window
         for waiting in [w for w in user.waiting if w.time + window <= until]:
@@ -467,13 +490,20 @@ class Join:
 
     def _schedule(self, name: str, user: UserState) -> None:
         """Have a user looked at when the next thing of theirs falls due."""
+        times = self._dates(user)
+        if times:
+            self._shard.schedule(min(times), name)
+
+    def _dates(self, user: UserState) -> list[int]:
+        """Return when something of a user's falls due."""
         times = [ranking.time + self._rules.window for ranking in user.open.values()]
         times += [waiting.time + self._rules.window for waiting in user.waiting]
         times += [self._forgotten(ranking) for ranking in user.closed.values()]
         if user.remembered:
             times.append(max(user.remembered.values()) + self._rules.horizon + 1)
-        if times:
-            self._shard.schedule(min(times), name)
+        if self._rules.absence and user.latest >= 0:
+            times.append(user.latest + self._rules.absence + 1)
+        return times
 
 
 def _waiting(

@@ -56,6 +56,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         Interactions whose ranking has not come yet.
     erasures, erased_interactions : int
         Users forgotten, and interactions that waited for a ranking when their user was.
+    absent : int
+        How often a user was forgotten who had not come for long.
     dead : dict of str to int
         Dead letters by kind.
     items : int
@@ -95,6 +97,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     duplicates: int
     waiting: int
     erasures: int
+    absent: int
     erased_interactions: int
     dead: dict[str, int]
     items: int
@@ -141,6 +144,7 @@ def report(
         duplicates=sum(part.duplicates for part in parts),
         waiting=sum(part.waiting for part in parts),
         erasures=sum(part.erasures for part in parts),
+        absent=sum(part.absent for part in parts),
         erased_interactions=sum(part.erased_interactions for part in parts),
         dead=dict(sorted(dead.items())),
         items=sum(part.items for part in parts),

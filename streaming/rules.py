@@ -48,6 +48,10 @@ class Rules:
     idle : int
         How far behind the furthest partition one may fall of which everything is read, before it
         counts as idle and its time is moved along.
+    absence : int
+        How long after the last event of a user what is known of them is kept, so that what is kept
+        is bounded though users are not: who comes back later is somebody new. 0 keeps it for ever.
+        What an open ranking waits for is kept in any case.
     max_ahead : int
         How far ahead of its production an event's time may be.
     rewards : mapping of str to float
@@ -71,6 +75,7 @@ class Rules:
     late: int = 0
     quorum: int = 3
     idle: int = 5 * MINUTE
+    absence: int = 0
     max_ahead: int = DAY
     rewards: Mapping[str, float] = field(default_factory=lambda: {"click": 1.0})
     aggregation: str = "max"
@@ -93,6 +98,11 @@ class Rules:
             raise RuleError(
                 f"events must be remembered as long as they may count, {self.window} ms and "
                 f"{self.late} ms late, but the horizon is {self.horizon} ms"
+            )
+        if self.absence and self.absence < self.horizon:
+            raise RuleError(
+                f"users must be remembered as long as events are, {self.horizon} ms, but absence "
+                f"is {self.absence} ms: give at least that, or 0 to keep them for ever"
             )
         if self.aggregation not in _AGGREGATIONS:
             raise RuleError(

@@ -129,6 +129,8 @@ class UserState(msgspec.Struct, array_like=True, gc=False):
         The time of every recent event, by the hash of its id: what makes a duplicate known.
     closed : dict of str to OpenRanking
         By ranking id: those whose window has passed and whose outcomes may still be corrected.
+    latest : int
+        The newest time of what was taken in; -1 if that was not noted.
     """
 
     fields: list[Field] = []
@@ -140,6 +142,12 @@ class UserState(msgspec.Struct, array_like=True, gc=False):
     waiting: list[Waiting] = []
     remembered: dict[int, int] = {}
     closed: dict[str, OpenRanking] = {}
+    latest: int = -1
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of theirs is open or may still be corrected."""
+        return not (self.open or self.waiting or self.closed)
 
     @property
     def current(self) -> Issued | None:
@@ -160,7 +168,8 @@ class Counts(msgspec.Struct):
     An event that was read is in exactly one of `users`, `rankings`, `interactions`, `duplicates`,
     `dead` (by kind), `waiting`, `erasures` or `erased_interactions` (which waited when their user
     was erased). `erased_rankings` were open then, and make no outcomes. `quarantined` are among the
-    outcomes. Refused records of `items` are counted by partition 0.
+    outcomes. `absent` users were forgotten because they had not come for long. Refused records of
+    `items` are counted by partition 0.
     """
 
     users: int = 0
@@ -177,6 +186,7 @@ class Counts(msgspec.Struct):
     erased_interactions: int = 0
     corrections: int = 0
     quarantined: int = 0
+    absent: int = 0
 
     @property
     def open(self) -> int:
@@ -280,6 +290,14 @@ class Shard:
         self._drafts[name] = UserState()
         self._sizes[name] = 0
         return known
+
+    def renew(self, name: str) -> UserState:
+        """Begin a user anew but for what is open, and return what is known now."""
+        known = self.user(name)
+        fresh = UserState(open=known.open, waiting=known.waiting, closed=known.closed)
+        self._drafts[name] = fresh
+        self.keep(name)
+        return fresh
 
     def changed(self) -> list[tuple[str, UserState]]:
         """Return the users whom the batch changes."""
