@@ -145,8 +145,8 @@ def _show(told: Roles, waiting: int, as_json: bool) -> None:
     others = [name for name in told.policies if name not in (told.champion, told.canary)]
     rows.append(("challengers", ", ".join(others) or "none"))
     if told.revision:
-        rows.append(("since outcome", f"{told.since:,}"))
-        rows.append(("because", told.reason))
+        rows.append(("champion since outcome", f"{told.since:,}"))
+        rows.append(("last change", told.reason))
     if told.refused is not None:
         rows.append(("refused", told.refused))
     if waiting:

@@ -55,7 +55,7 @@ from commands.sources import POLICY_HELP, maker
 if TYPE_CHECKING:
     import threading
 
-    from streaming import Roles, Worker
+    from streaming import Report, Roles, Worker
 
 SERVED = "linucb:shared=false+epsilon=0.1"
 PATIENCE = 0.2
@@ -213,6 +213,7 @@ def _work(worker: Worker, stop: threading.Event, metrics_port: int | None) -> fl
     begun = told = time.monotonic()
     figures = Exposition(worker.report())
     seen, alarms = worker.control.roles.revision, worker.watch.alarms
+    shut: set[str] = set()
     with ExitStack() as stack:
         if metrics_port is not None:
             port = stack.enter_context(figures.at(metrics_port))
@@ -224,13 +225,23 @@ def _work(worker: Worker, stop: threading.Event, metrics_port: int | None) -> fl
             if watch.alarms != alarms:
                 alarms = watch.alarms
                 note(str(next(drift for drift in reversed(watch.drifts) if drift.bad)))
-            if roles.revision != seen:
-                note(f"{_deciding(roles)}, because: {roles.reason}")
             if roles.revision != seen or (worked and time.monotonic() > told + TELL_EVERY):
-                now, told, seen = worker.report(), time.monotonic(), roles.revision
+                now, told = worker.report(), time.monotonic()
                 figures.tell(now)
+                shut = _tell_shut(now, shut)
+                if roles.revision != seen:
+                    note(f"{_deciding(roles)}, because: {roles.reason}")
+                seen = roles.revision
                 tell(f"{now.events:,} events, {now.outcomes:,} outcomes, {now.decisions:,} decided")
     return time.monotonic() - begun
+
+
+def _tell_shut(now: Report, told: set[str]) -> set[str]:
+    """Say for which challengers the gate is shut, unless it was said; return of whom it was."""
+    shut = {name: standing.reason for name, standing in now.gate.items() if standing.shut}
+    for name in shut.keys() - told:
+        note(f"the gate is shut for {name}: {shut[name]}; serve with wider --bounds or weights")
+    return set(shut)
 
 
 def _deciding(roles: Roles) -> str:
@@ -251,6 +262,9 @@ def _show(document: dict[str, Any]) -> None:
     for name, value in document.items():
         match value:
             case list():
+                continue
+            case dict() if name == "gate":
+                rows += [(f"gate: {of}", standing["reason"]) for of, standing in value.items()]
                 continue
             case dict():
                 said = ", ".join(f"{figure(inner)} {key}" for key, inner in value.items()) or "0"

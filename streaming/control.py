@@ -81,8 +81,8 @@ class Control:
         """
         if leads and not self._leads:
             self._catch_up()
-            self._waiting = []
             self._orders.seek({TopicPartition(self._topics.orders, 0): self.roles.obeyed})
+            self._waiting = [record for some in read_to_end(self._orders) for record in some]
         self._leads = leads
         if leads:
             while records := self._orders.poll(_AT_ONCE, 0.0):

@@ -86,11 +86,15 @@ class Exposition(Collector):
             "Between what a challenger's lead per slate lies",
             labels=["policy", "end"],
         )
+        shut = GaugeMetricFamily(
+            "recloop_worker_gate_shut", "Whether a promise was broken", labels=["policy"]
+        )
         for policy, standing in now.gate.items():
+            shut.add_metric([policy], float(standing.shut))
             for end, value in (("low", standing.low), ("high", standing.high)):
                 if value is not None:
                     lead.add_metric([policy, end], value)
-        yield from (dead, decided, role, lead)
+        yield from (dead, decided, role, lead, shut)
 
     @contextmanager
     def at(self, port: int) -> Iterator[int]:

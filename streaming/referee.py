@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 import numpy as np
 
 from agents.api import RecloopError
@@ -31,7 +32,7 @@ EVERY = 100
 _REPLICATES = 200  # they only tell whether the weights' mean is 1; the interval is another
 
 
-class Standing(NamedTuple):
+class Standing(msgspec.Struct, frozen=True):
     """How a challenger stands against the champion.
 
     Parameters
@@ -42,12 +43,15 @@ class Standing(NamedTuple):
         Between what its lead per slate lies; None where nothing is ruled out.
     reason : str
         What the gate says.
+    shut : bool
+        Whether it will say nothing more, because a promise was broken.
     """
 
     rounds: int = 0
     low: float | None = None
     high: float | None = None
     reason: str = "not judged yet"
+    shut: bool = False
 
 
 def evidence(rules: GateRules, slots: int, level: float) -> Evidence:
@@ -85,14 +89,13 @@ class _Contest:
         self._margin, self._slots = rules.margin, slots
         self._evidence = evidence(rules, slots, level)
         self._rows: list[_Row] = []
-        self._broken = False
         self.standing = Standing()
 
     def take(self, record: OutcomeRecord, candidate: str, incumbent: str) -> Judgement | None:
         """Take in an outcome, and judge if it is time to."""
         mine, theirs = (_stated(record, name) for name in (candidate, incumbent))
         logged = record.propensities
-        if self._broken or not (mine and theirs and logged) or len(logged) > self._slots:
+        if self.standing.shut or not (mine and theirs and logged) or len(logged) > self._slots:
             return None
         ones, zeros = ([fill] * (self._slots - len(logged)) for fill in (1.0, 0.0))
         key = int(record.request, 16)
@@ -114,8 +117,7 @@ class _Contest:
         try:
             self._evidence.add(pair)
         except RecloopError as error:
-            self._broken = True
-            self.standing = self.standing._replace(reason=f"the gate is shut: {error}")
+            self.standing = msgspec.structs.replace(self.standing, reason=str(error), shut=True)
             return None
         found = self._evidence.judge(self._margin)
         low, high = (end if np.isfinite(end) else None for end in (found.low, found.high))

@@ -127,7 +127,7 @@ class Roles(msgspec.Struct, frozen=True, kw_only=True):
     def challenger(self, name: str) -> str:
         """Return the name of a policy that is not the champion, or raise `RoleError`."""
         if name not in self.policies:
-            near = get_close_matches(name, self.policies, n=1)
+            near = get_close_matches(name, self.policies, n=1, cutoff=0.4)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise RoleError(
                 f"no policy of this loop is named {name!r}: {hint}"

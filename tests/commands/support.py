@@ -47,8 +47,12 @@ class Running:
             )
 
     def hear(self, words: str) -> None:
-        """Wait until it has said something."""
-        self.until(lambda: words in self._out.read_text() + self._err.read_text())
+        """Wait until it has said something, in whatever lines."""
+        self.until(lambda: words in " ".join(self.heard().split()))
+
+    def heard(self) -> str:
+        """Return what it has said so far."""
+        return self._out.read_text() + self._err.read_text()
 
     def until(self, done: Callable[[], bool]) -> None:
         """Wait for something that happens while it runs."""

@@ -190,7 +190,8 @@ def test_a_broken_promise_shuts_the_gate_for_good() -> None:
     gate = referee("better", rules=replace(RULES, high=0.5))
     gate.take(log(1000, "better"))
     assert gate.orders() == []
-    assert "the gate is shut" in gate.standings["better"].reason
+    assert gate.standings["better"].shut
+    assert "0.5, as was said" in gate.standings["better"].reason
 
 
 @pytest.mark.parametrize("wrong", [{"margin": -0.1}, {"level": 1.0}])

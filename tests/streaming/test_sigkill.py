@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from streaming.orders import roles_told, send_order
+from streaming.roles import Promote
 from streaming.transport.kafka_python import KafkaPythonTransport
 from streaming.transport.memory import MemoryBus
 from streaming.worker import Worker
@@ -75,6 +77,36 @@ def told(transport: Transport, config: WorkerConfig) -> Loop:
     loop = Loop(transport, config)
     loop.announce()
     return loop
+
+
+def test_a_worker_killed_around_a_promotion_has_promoted_once_or_not_at_all(
+    run: Run, transport: KafkaPythonTransport, tmp_path: Path
+) -> None:
+    """The order comes with the events of the batch in which the worker dies."""
+    config = replace(CONFIG, prefix="promoted.", partitions=2, batch_size=60)
+    loop = told(transport, config)
+    options = {"prefix": config.prefix, "partitions": 2, "batch_size": 60, "challenged": True}
+    assert send_order(transport, loop.topics, Promote(policy="uniform"), patience=0.0) is None
+    loop.send(*EVENTS[:HALF])
+    for step, waiting in (("publish", 1), ("commit", 0)):
+        assert run(**options, die=step, batch=1).wait(120) == -signal.SIGKILL
+        assert roles_told(transport, loop.topics).waiting == waiting
+    loop.send(*EVENTS[HALF:])
+    loop.tick(20_000)
+    events = len(loop.read(loop.topics.feedback))
+    last = run(**options, events=events, state=str(tmp_path / "state"))
+    assert last.wait(120) == 0
+
+    roles = roles_told(transport, loop.topics).roles
+    assert roles is not None
+    assert (roles.champion, roles.before, roles.revision) == ("uniform", "order", 1)
+    outcomes = loop.outcomes()
+    assert [outcome.seq for outcome in outcomes] == list(range(len(outcomes)))
+    assert same_state(load_file(tmp_path / "state"), fold(outcomes))
+    decisions = loop.decisions()
+    assert set(Counter(decision.id for decision in decisions).values()) == {1}
+    by = [{d.policy, *d.shadow} for d in decisions]
+    assert by == [{"order", "uniform"}] * len(decisions)
 
 
 def undisturbed(config: WorkerConfig) -> tuple[Loop, Worker]:

@@ -4,7 +4,8 @@
 
 OPTIONS is JSON: the config's `prefix`, `partitions` and `batch_size`; `die`, the step after which
 to die, and `batch`, in which one; `events`, how many there will be, after which to write the
-policy's state to `state` and end. Without it the worker works for ever.
+policy's state to `state` and end. Without it the worker works for ever. `challenged` gives it the
+challenger `uniform`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 
 from safetensors.numpy import save_file
 
+from agents import Uniform
 from streaming.transport.kafka_python import KafkaPythonTransport
 from streaming.worker import Worker
 from tests.streaming.support import CONFIG, OrderPolicy
@@ -40,7 +42,8 @@ def main(bootstrap: str, options: dict[str, Any]) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     transport = KafkaPythonTransport(bootstrap)
-    worker = Worker(transport, OrderPolicy, config, reached=reached)
+    challengers = [Uniform] if options.get("challenged") else []
+    worker = Worker(transport, OrderPolicy, config, challengers=challengers, reached=reached)
     print("ready", flush=True)
     while worker.report().events < options.get("events", math.inf):
         worker.step(0.1)
