@@ -24,7 +24,7 @@ GateOn = Annotated[
     typer.Option(
         "--gate",
         help="Promote a challenger once it is better than the champion beyond doubt, and end a "
-        "canary that is worse.",
+        "canary that is worse. A loop with a gate is one worker's.",
     ),
 ]
 Margin = Annotated[float, typer.Option(help="By how much per slate, for the gate.", min=0.0)]

@@ -71,8 +71,7 @@ def serve(
         list[str] | None,
         typer.Option(
             help="A policy that learns in the shadow: its propensities are logged, and it decides "
-            "nothing until it is made canary or champion. Give it once per challenger; with "
-            "challengers a loop is one worker's."
+            "nothing until it is made canary or champion. Give it once per challenger."
         ),
     ] = None,
     gate: GateOn = False,

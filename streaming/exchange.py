@@ -1,6 +1,6 @@
 """What the workers of a group tell each other, through the topic `model`.
 
-What a worker's partitions have taught, so that everyone's policy is the policy of all outcomes, and
+What a worker's partitions have taught each policy, so that everyone's is that of all outcomes, and
 how far event time has come, so that a worker whose partitions are silent knows that they are idle.
 The topic is compacted: each record holds all there is to say under its key.
 """
@@ -16,7 +16,7 @@ from streaming.restore import outcomes_read, read_to_end
 from streaming.watermark import NEVER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from streaming.knowledge import Knowledge
     from streaming.topics import Topics
@@ -35,6 +35,39 @@ class ShareError(RecloopError):
     """A group of workers that cannot share what they learn."""
 
 
+class _Shared:
+    """What one policy has learned, and how much of it was told."""
+
+    def __init__(self, knowledge: Knowledge, suffix: bytes, every: int) -> None:
+        self.knowledge, self._suffix, self._every = knowledge, suffix, every
+        self.told: dict[int, int] = {}
+
+    def news(self, mine: Collection[int], at_once: bool) -> list[int]:
+        """Return the partitions of which enough is new, or something and others wait for it."""
+        if not self.knowledge.tells:
+            return []
+        numbers, least = self.knowledge.numbers, 1 if at_once else self._every
+        return [p for p in sorted(mine) if numbers.get(p, 0) - self.told.get(p, 0) >= least]
+
+    def tell(self, send: Send, topic: str, partitions: Collection[int], alone: bool) -> None:
+        """Tell what these partitions have taught, if that is new."""
+        numbers, told = self.knowledge.numbers, False
+        news = [p for p in partitions if numbers.get(p, 0) != self.told.get(p, 0)]
+        for key, message in self.knowledge.messages(news) if news else ():
+            send(topic, message, key=key + self._suffix)
+            told = True
+        if news and not told and not alone and self.knowledge.tells:
+            raise ShareError(
+                f"what {self.knowledge.policy.name!r} has learned is too large for a message, so "
+                "other workers cannot have it: serve it with one worker"
+            )
+        self.told |= {p: numbers.get(p, 0) for p in partitions}
+
+    def note(self, partitions: Collection[int]) -> None:
+        """Take note that others have told of these partitions."""
+        self.told |= {p: n for p, n in self.knowledge.numbers.items() if p in partitions}
+
+
 class Exchange:
     """Tells what this worker has learned, and hears the others.
 
@@ -43,7 +76,8 @@ class Exchange:
     transport : Transport
     topics : Topics
     partitions : int
-    knowledge : Knowledge
+    knowledges : sequence of Knowledge
+        Of the policies; those after the first are told under their names.
     every : int
         After how many outcomes of a partition its state is published at the latest.
     step : int
@@ -60,26 +94,30 @@ class Exchange:
         transport: Transport,
         topics: Topics,
         partitions: int,
-        knowledge: Knowledge,
+        knowledges: Sequence[Knowledge],
         *,
         every: int,
         step: int,
     ) -> None:
         self._transport, self._topics = transport, topics
         self._all, self._held = set(range(partitions)), set[int]()
-        self._knowledge, self._every, self._step = knowledge, every, max(step, 1)
-        self._told: dict[int, int] = {}
+        self._shared = [
+            _Shared(one, f" {one.policy.name}".encode() if n else b"", every)
+            for n, one in enumerate(knowledges)
+        ]
+        self._step = max(step, 1)
         self._times: dict[int, int] = {}
         self._last = 0.0
-        self._met = False
+        self._met, self._following = False, False
         self.newest = NEVER
         self._model: Consumer = transport.consumer([topics.model])
         self._outcomes: Consumer | None = None
         for records in read_to_end(self._model):
             for record in records:
                 self._hear(record)
-        knowledge.settle()
-        self._told = dict(knowledge.numbers)
+        for shared in self._shared:
+            shared.knowledge.settle()
+            shared.note(self._all)
 
     @property
     def alone(self) -> bool:
@@ -89,7 +127,12 @@ class Exchange:
     def hold(self, partitions: Collection[int]) -> None:
         """Take note that this worker has these partitions now, and no others."""
         self._held = set(partitions)
-        self._knowledge.hold(partitions)
+        for shared in self._shared:
+            shared.knowledge.hold(partitions)
+        before, self._following = self._following, self._follows
+        if self._following and not before and self._outcomes is not None:
+            self._outcomes.close()  # what it has passed was not learned then: it is read again
+            self._outcomes = None
 
     def meet(self) -> None:
         """Learn what the partitions of others have taught, whatever was told of it.
@@ -97,9 +140,9 @@ class Exchange:
         It is read from `outcomes` the first time, and from then on if the policy has to be taught
         all of it here.
         """
-        if not self.alone and (self._knowledge.follows or not self._met):
+        if not self.alone and (self._following or not self._met):
             self._follow()
-        self._knowledge.settle()
+        self._settle()
         self._met = True
 
     def listen(self) -> None:
@@ -119,15 +162,15 @@ class Exchange:
                         "another worker of this group serves another policy, or the same one with "
                         "other options: what they learn cannot be added up. Give all the same"
                     )
-        others = self._all - self._held
-        self._told |= {p: n for p, n in self._knowledge.numbers.items() if p in others}
-        if self._knowledge.follows:
+        for shared in self._shared:
+            shared.note(self._all - self._held)
+        if self._following:
             self._follow()
-        self._knowledge.settle()
+        self._settle()
 
     def due(self, times: Mapping[int, int]) -> bool:
         """Return whether something is to be told, given the watermarks of this worker's."""
-        return bool(self._news() or self._moved(times))
+        return any(self._news(shared) for shared in self._shared) or bool(self._moved(times))
 
     def tell(self, send: Send, times: Mapping[int, int]) -> None:
         """Tell what is due, within the transaction of a batch.
@@ -137,9 +180,10 @@ class Exchange:
         ShareError
             If there are others, and it is too large to be told.
         """
-        news = self._news()
-        self.tell_of(send, news)
-        if news:
+        due = [(shared, self._news(shared)) for shared in self._shared]
+        for shared, news in due:
+            shared.tell(send, self._topics.model, news, self.alone)
+        if any(news for _, news in due):
             self._last = time.monotonic()
         for partition, moment in self._moved(times).items():
             send(self._topics.model, b"%d" % moment, key=TIME + b"%d" % partition)
@@ -147,17 +191,8 @@ class Exchange:
 
     def tell_of(self, send: Send, partitions: Collection[int]) -> None:
         """Tell what these partitions have taught: before they are let go, whatever is due."""
-        numbers, told = self._knowledge.numbers, False
-        news = [p for p in partitions if numbers.get(p, 0) != self._told.get(p, 0)]
-        for key, message in self._knowledge.messages(news) if news else ():
-            send(self._topics.model, message, key=key)
-            told = True
-        if news and not told and not self.alone and self._knowledge.tells:
-            raise ShareError(
-                f"what {self._knowledge.policy.name!r} has learned is too large for a message, so "
-                "other workers cannot have it: serve it with one worker"
-            )
-        self._told |= {p: numbers.get(p, 0) for p in partitions}
+        for shared in self._shared:
+            shared.tell(send, self._topics.model, partitions, self.alone)
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -165,16 +200,19 @@ class Exchange:
         if self._outcomes is not None:
             self._outcomes.close()
 
-    def _news(self) -> list[int]:
-        """Return the partitions of which enough is new, or something and others wait for it."""
-        mine = self._all if self._knowledge.follows else self._held
-        least = self._every
-        if not self.alone and time.monotonic() - self._last > _TELL_EVERY:
-            least = 1
-        numbers, told = self._knowledge.numbers, self._told
-        if not self._knowledge.tells:
-            return []
-        return [p for p in sorted(mine) if numbers.get(p, 0) - told.get(p, 0) >= least]
+    @property
+    def _follows(self) -> bool:
+        """Whether a policy has to be taught all outcomes here."""
+        return any(shared.knowledge.follows for shared in self._shared)
+
+    def _settle(self) -> None:
+        for shared in self._shared:
+            shared.knowledge.settle()
+
+    def _news(self, shared: _Shared) -> list[int]:
+        mine = self._all if shared.knowledge.follows else self._held
+        waited_for = not self.alone and time.monotonic() - self._last > _TELL_EVERY
+        return shared.news(mine, at_once=waited_for)
 
     def _moved(self, times: Mapping[int, int]) -> dict[int, int]:
         """Return the watermarks that have moved far since they were told; nobody asks one alone."""
@@ -197,11 +235,13 @@ class Exchange:
                     "else? Take another prefix"
                 ) from None
             return True
-        return self._knowledge.hear(value)
+        return any(shared.knowledge.hear(value) for shared in self._shared)
 
     def _follow(self) -> None:
         """Learn from the outcomes of partitions that are others'."""
         if self._outcomes is None:
             self._outcomes = self._transport.consumer([self._topics.outcomes])
         for outcomes in outcomes_read(self._outcomes):
-            self._knowledge.learn([o for o in outcomes if o.partition not in self._held])
+            theirs = [o for o in outcomes if o.partition not in self._held]
+            for shared in self._shared:
+                shared.knowledge.learn(theirs)

@@ -101,8 +101,7 @@ class Worker:
         Returns a new River classifier; see `Learner`.
     challengers : sequence of callable
         Return policies that decide nothing until they are given a role: they learn from the same
-        outcomes, and what they would have shown with what probability is logged. A loop that has
-        some is one worker's.
+        outcomes, and what they would have shown with what probability is logged.
     reached : callable
         Is told each step of a batch when it is done; a test that wants a crash there raises.
 
@@ -254,7 +253,7 @@ class Worker:
                 transport,
                 topics,
                 config.partitions,
-                knowledge,
+                [knowledge, *challengers],
                 every=config.snapshot_every,
                 step=config.rules.idle // 2,
             )
@@ -346,11 +345,11 @@ class Worker:
         return silent or self.control.due or self._exchange.due(self._times())
 
     def _check_alone(self) -> None:
-        """Refuse to share partitions while there are challengers, whose learning is not shared."""
-        if self._challengers and 0 < len(self._consumer.assigned()) < self._config.partitions:
+        """Refuse to share partitions while there is a gate, which sees this worker's alone."""
+        if self.referee and 0 < len(self._consumer.assigned()) < self._config.partitions:
             raise ShareError(
-                "challengers learn from what one worker sees, and the group has given some of the "
-                "partitions to another: stop that one, or serve without challengers"
+                "the gate judges by what one worker sees, and the group has given some of the "
+                "partitions to another: stop that one, or serve without the gate"
             )
 
     def _times(self) -> dict[int, int]:

@@ -13,6 +13,7 @@ from streaming.events import RankedItem, RankingEvent
 from streaming.exchange import ShareError
 from streaming.records import outcomes_of
 from streaming.roles import RoleError
+from streaming.rules import GateRules
 from streaming.transport.memory import MemoryBus
 from streaming.worker import Worker
 from tests.streaming.support import (
@@ -105,13 +106,16 @@ def test_two_policies_of_one_name_are_refused() -> None:
         Worker(MemoryBus(), OrderPolicy, CONFIG, challengers=[OrderPolicy])
 
 
-def test_challengers_are_refused_where_workers_share_the_partitions() -> None:
+def test_a_gate_is_refused_where_workers_share_the_partitions() -> None:
     loop = Loop(MemoryBus())
     loop.announce()
-    shadowed = Worker(loop.transport, OrderPolicy, CONFIG, challengers=CHALLENGERS)
-    other = Worker(loop.transport, OrderPolicy, replace(CONFIG, worker="2"))
+    gated = replace(CONFIG, gate=GateRules())
+    judging = Worker(loop.transport, OrderPolicy, gated, challengers=CHALLENGERS)
+    other = Worker(
+        loop.transport, OrderPolicy, replace(CONFIG, worker="2"), challengers=CHALLENGERS
+    )
     other.step()
-    with pytest.raises(ShareError, match="challengers"):
-        shadowed.step()
+    with pytest.raises(ShareError, match="gate"):
+        judging.step()
     other.close()
-    shadowed.close()
+    judging.close()

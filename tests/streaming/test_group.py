@@ -65,10 +65,14 @@ def told() -> Loop:
 
 
 def worker(
-    loop: Loop, name: str, make: Callable[[], Policy] | None = None, patience: float = 30.0
+    loop: Loop,
+    name: str,
+    make: Callable[[], Policy] | None = None,
+    patience: float = 30.0,
+    challengers: Sequence[Callable[[], Policy]] = (),
 ) -> Worker:
     config = replace(SHARED, worker=name, patience=patience)
-    return Worker(loop.transport, make or policy(), config)
+    return Worker(loop.transport, make or policy(), config, challengers=challengers)
 
 
 def expire(loop: Loop, name: str) -> None:
@@ -265,6 +269,36 @@ def test_one_worker_folds_in_the_order_of_seq_whatever_the_policy() -> None:
     one = worker(loop, "a", OrderPolicy)
     work_off(one)
     assert same_state(one.learner.policy.state_dict(), fold(loop.outcomes()))
+
+
+def test_challengers_learn_what_all_workers_see(
+    alone: list[OutcomeRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sum, and weights that one worker teaches; the worker that taught them leaves."""
+    monkeypatch.setattr("streaming.exchange._TELL_EVERY", 0.0)
+    sums, others = policy("epsilon-greedy"), [policy("epsilon-greedy"), OrderPolicy]
+    loop = told()
+    named = {name: worker(loop, name, challengers=others) for name in "abc"}
+    for _ in range(6):
+        work(*named.values())
+    teacher = next(name for name, one in named.items() if 0 in one.partitions)
+    named.pop(teacher).close()
+    expire(loop, teacher)
+    workers = list(named.values())
+    work_off(*workers)
+    work_off(*workers)
+    outcomes = loop.outcomes()
+    assert len(outcomes) == len(alone) == 90
+    for one in workers:
+        _, added, taught = one.learner.pool.policies.values()
+        assert agree(added.state_dict(), folded(alone, sums), sums)
+        assert int(taught.state_dict()["version"]) == 90
+    first, second = (one.learner.pool.policies["order"].state_dict() for one in workers)
+    assert same_state(first, second)
+    decided = [decision for decision in loop.decisions() if decision.version]
+    assert all(len(decision.shadow) == 2 for decision in decided)
+    for one in workers:
+        one.close()
 
 
 def test_workers_with_other_policies_are_told_apart() -> None:
