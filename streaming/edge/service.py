@@ -127,6 +127,10 @@ class Edge:
             return explained(made, source, self.cold.policy, self.view.slates, self.config)
         if self.model is None:
             raise NothingToShowError("this edge was started without the policy to explain by")
+        if made.policy != (mine := self.model.policy.name):
+            raise NothingToShowError(
+                f"{made.policy!r} decided that, and this edge was started to explain {mine!r}"
+            )
         with self.model.lock:
             return explained(made, source, self.model.policy, self.view.slates, self.config)
 

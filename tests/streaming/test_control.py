@@ -217,6 +217,13 @@ def test_workers_of_a_group_have_the_same_roles() -> None:
         two.step()
     assert one.control.roles == two.control.roles
     assert one.control.roles.exploring(0) == 0.5
+    follower = one if 0 in two.partitions else two
+    follower.control.ask([Explore(epsilon=0.25)])  # as after an alarm: it is passed on
+    for _ in range(3):
+        one.step()
+        two.step()
+    assert one.control.roles == two.control.roles
+    assert (one.control.roles.exploring(0), one.control.roles.revision) == (0.25, 2)
 
 
 def test_an_order_waits_for_a_worker() -> None:

@@ -269,6 +269,19 @@ def test_an_explanation_says_what_the_model_says() -> None:
         assert item["uncertainty"] == pytest.approx(np.linalg.norm(x), rel=1e-6)
 
 
+def test_what_another_policy_decided_is_not_explained_by_this_one() -> None:
+    """The canary's slates, say, or all after a promotion."""
+    shop = Shop(linear)
+    shop.edge = Edge(shop.bus, CONFIG, make_policy=Uniform, clock=lambda: shop.now)
+    shop.loop.announce()
+    shop.loop.send(user("anna", "e1", NOW))
+    shop.catch_up()
+    with shop.open() as http:
+        refused = http.get("/explain/anna")
+    assert refused.status_code == 503
+    assert "explain 'uniform'" in refused.json()["error"]
+
+
 def test_effects_are_those_of_what_the_loop_has_learned() -> None:
     """Of one lesson, in which x was good and y was 0; the ridge solution is computed in one go."""
     shop = Shop(linear, explains=True)
