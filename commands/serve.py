@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
+from agents.api import RecloopError
 from commands.console import Json, Seed, activity, emit, figure, note, table
 from commands.guards import (
     DELTA,
@@ -150,6 +151,8 @@ def serve(
     model, roles and dead-letters, one transaction a batch. A worker that was killed goes on where
     it stood. Start more of them under other names, with the same options, and they share the work.
     """
+    if gate and not challenger:
+        raise RecloopError("--gate promotes challengers: give at least one --challenger")
     config = describe(
         like=like,
         user_features=user_features,

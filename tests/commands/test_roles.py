@@ -63,6 +63,12 @@ def test_a_challenger_is_made_canary_and_champion_and_taken_back(
     assert command("roles", *where, "--json").json["champion"] == "uniform"
 
 
+def test_a_gate_without_challengers_is_refused(command: Callable[..., Said]) -> None:
+    said = command("serve", "--gate")
+    assert (said.code, said.out) == (1, "")
+    assert "--challenger" in said.err
+
+
 def test_options_of_the_gate_become_its_rules() -> None:
     plain = WorkerConfig(slate_size=2)
     assert guarded(plain, gate=True, margin=0.1).gate == GateRules(margin=0.1, high=2.0)
