@@ -1,16 +1,20 @@
 """SlateQ against the published figures: the tables and the plot of docs/agents/slateq.md.
 
     .venv/bin/python -m benchmarks.slateq [suite ...] [--seeds 5] [--visits 1000000] [--jobs 2]
+    .venv/bin/python -m benchmarks.slateq profile
 
 Every run trains on many users at a time and is then measured on 5,000 fresh ones, the same for
 all. A run is kept as a file in runs/slateq, and not run again: tables are written from the files,
-so that seeds can be added later. Minutes are CPU minutes of one core.
+so that seeds can be added later; where a line was run at several lengths the longest one counts.
+Minutes are CPU minutes of one core.
 """
 
 from __future__ import annotations
 
 import argparse
+import cProfile
 import json
+import pstats
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +41,13 @@ FRESH = np.arange(1_000_000, 1_005_000, dtype=np.uint64)
 CURVE = FRESH[:1000]
 POINTS = 20
 """How often a curve is measured in a run."""
+PARTS = {
+    "train": "gradient steps",
+    "slates": "decisions",
+    "step_wait": "the environment",
+    "_store_transition": "the replay buffer",
+}
+"""What learning is made of, by the functions that do it."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,7 @@ def paper(name: str, target: str, serving: str, **options: Any) -> Line:
 
 ZERO: dict[str, Any] = {"null": "zero"}
 WIDE = {"num_candidates": 20, "slate_size": 5}
+EVEN = {"quality": "even"}
 MULTIPLE = {"choice": "independent"}
 SUITES: dict[str, list[Line]] = {
     "null": [
@@ -66,6 +78,8 @@ SUITES: dict[str, list[Line]] = {
         Line("null zero, m=20 k=5", "InterestEvolution", ZERO, WIDE),
         Line("null learned, cascade", "InterestEvolution-Cascade"),
         Line("null zero, cascade", "InterestEvolution-Cascade", ZERO),
+        Line("null learned, even quality", "InterestEvolution", {}, EVEN),
+        Line("null zero, even quality", "InterestEvolution", ZERO, EVEN),
     ],
     "paper": [
         paper("MYOP-TS", "MYOP", "TS"),
@@ -131,10 +145,12 @@ def run(line: Line, seed: int, visits: int) -> None:
     print(f"{line.name}, seed {seed}: {np.mean(found['returns']):.1f} in {minutes:.1f} min")
 
 
-def kept(line: Line, visits: int) -> list[dict[str, Any]]:
-    """Return what came of a line's runs."""
-    name = line.name.replace(" ", "-")
-    return [json.loads(p.read_text()) for p in sorted(RUNS.glob(f"{name}.{visits}.*.json"))]
+def kept(line: Line) -> tuple[int, list[dict[str, Any]]]:
+    """Return how many visits a line's longest runs took, and what came of them."""
+    runs: dict[int, list[dict[str, Any]]] = {}
+    for path in sorted(RUNS.glob(f"{line.name.replace(' ', '-')}.*.*.json")):
+        runs.setdefault(int(path.name.split(".")[-3]), []).append(json.loads(path.read_text()))
+    return max(runs.items(), default=(0, []))
 
 
 def bounds(line: Line) -> dict[str, Any]:
@@ -149,15 +165,15 @@ def bounds(line: Line) -> dict[str, Any]:
     return {name: np.array(values) for name, values in json.loads(path.read_text()).items()}
 
 
-def table(lines: list[Line], visits: int) -> list[str]:
+def table(lines: list[Line]) -> list[str]:
     """Return a table of Markdown."""
     rows = [
         "| agent | world | return | 0 = random, 1 = myopic | random | myopic | oracle | seeds "
-        "| minutes |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| visits | minutes |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for line in lines:
-        runs = kept(line, visits)
+        visits, runs = kept(line)
         if not runs:
             continue
         means = np.array([np.mean(r["returns"]) for r in runs])
@@ -170,23 +186,46 @@ def table(lines: list[Line], visits: int) -> list[str]:
         minutes = np.mean([r["minutes"] for r in runs])
         rows.append(
             f"| {line.name} | {line.world} | {means.mean():.1f} ± {error:.1f} | {at.mean:.2f} | "
-            f"{' | '.join(cells)} | {len(runs)} | {minutes:.1f} |"
+            f"{' | '.join(cells)} | {len(runs)} | {visits:,} | "
+            f"{minutes:.1f} |"
         )
     return rows
 
 
-def write(visits: int) -> None:
+def profile(visits: int = 100_000) -> None:
+    """Write into the page where the time of learning goes, on one core, of CPU time."""
+    th.set_num_threads(1)
+    env = make_sb3("recloop/InterestEvolution-v0", USERS, session=True)
+    model = SlateQ("MultiInputPolicy", env, seed=0, learning_starts=USERS).learn(20 * USERS)
+    profiler, start = cProfile.Profile(time.process_time), time.process_time()
+    profiler.runcall(model.learn, visits, reset_num_timesteps=False)
+    total = time.process_time() - start
+    spent: dict[str, float] = dict.fromkeys(PARTS, 0.0)
+    for (_, _, function), (*_, cumulative, _) in pstats.Stats(profiler).stats.items():  # type: ignore[attr-defined]
+        if function in spent:
+            spent[function] += cumulative
+    rows = ["| part of learning | share of the time |", "|---|---|"]
+    rows += [f"| {PARTS[name]} | {seconds / total:.0%} |" for name, seconds in spent.items()]
+    rows.append(f"| the rest | {1 - sum(spent.values()) / total:.0%} |")
+    rows.append(f"| all, visits a second | {visits / total:,.0f} |")
+    insert("profile", rows)
+
+
+def insert(name: str, rows: list[str]) -> None:
+    """Write a table into its place in the page."""
+    start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    before, rest = PAGE.read_text().split(start)
+    _, after = rest.split(end)
+    PAGE.write_text(before + start + "\n".join(rows) + "\n" + end + after)
+
+
+def write() -> None:
     """Write the tables of all suites into the page, and draw the curves."""
-    text = PAGE.read_text()
     for suite, lines in SUITES.items():
-        start, end = f"<!-- {suite} -->\n", f"<!-- end of {suite} -->"
-        before, rest = text.split(start)
-        _, after = rest.split(end)
-        text = before + start + "\n".join(table(lines, visits)) + "\n" + end + after
-    PAGE.write_text(text)
+        insert(suite, table(lines))
     figure, axes = pyplot.subplots(figsize=(7, 4))
     for line in SUITES["null"]:
-        curves = [r["curve"] for r in kept(line, visits)]
+        curves = [r["curve"] for r in kept(line)[1]]
         if curves:
             points = np.mean(curves, axis=0)
             axes.plot(points[:, 0] / 1e6, points[:, 1], label=f"{line.world}, {line.name}")
@@ -201,16 +240,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("suites", nargs="*", default=list(SUITES), help=", ".join(SUITES))
+    parser.add_argument(
+        "suites", nargs="*", default=list(SUITES), help=", ".join((*SUITES, "profile"))
+    )
     parser.add_argument("--line", help="only the line of this name")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--visits", type=int, default=1_000_000)
     parser.add_argument("--jobs", type=int, default=2)
     asked = parser.parse_args()
+    if asked.suites == ["profile"]:
+        profile()
+        return
     lines = [x for s in asked.suites for x in SUITES[s] if asked.line in (None, x.name)]
     jobs = [delayed(run)(x, seed, asked.visits) for seed in range(asked.seeds) for x in lines]
     Parallel(n_jobs=asked.jobs)(jobs)
-    write(asked.visits)
+    write()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import comb
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,9 +24,10 @@ OFFER, ANSWER = 91, 92
 
 
 class Lures(BatchedWorld):
-    """Four items are on offer, each of either kind as likely; one is shown; taking it is worth 1.
+    """Four items are on offer, each of either kind as likely; of those shown each may be taken.
 
-    The user leaves when the patience, which nobody sees, is used up.
+    Every item that is taken is worth 1. The user leaves when the patience is used up, which nobody
+    sees.
     """
 
     name = "Lures"
@@ -64,36 +66,49 @@ class Lures(BatchedWorld):
         return chances
 
     def _answer(self, choices: NDArray[np.int64], feedback: Feedback) -> None:
-        kind = np.take_along_axis(self.kinds, choices[:, :1].clip(0), axis=1)[:, 0]
         asked = ~self.lanes["ended"]
-        chance = np.where((choices[:, 0] >= 0) & asked, CHANCES[kind], 0.0)
-        taken = self._draw(ANSWER, 1)[:, 0] < chance
-        feedback.seen[:, 0] = (choices[:, 0] >= 0) & asked
-        feedback.expected[:, 0] = chance
-        feedback.told[:2, :, 0] = taken
-        feedback.told[2, :, 0] = taken * COSTS[kind]
-        self.patience -= np.where(asked, np.where(taken, COSTS[kind], 1), 0)
+        shown = (choices >= 0) & asked[:, None]
+        kinds = np.take_along_axis(self.kinds, choices.clip(0), axis=1)
+        chances = np.where(shown, CHANCES[kinds], 0.0)
+        taken = self._draw(ANSWER, choices.shape[1]) < chances
+        costs = taken * COSTS[kinds]
+        feedback.seen[:], feedback.expected[:] = shown, chances
+        feedback.told[0], feedback.told[1], feedback.told[2] = taken, taken, costs
+        self.patience -= np.where(asked, np.maximum(costs.sum(axis=1), 1), 0)
         feedback.terminated[asked] = self.patience[asked] <= 0
 
 
-def best_return() -> float:
+def best_return(slots: int = 1) -> float:
     """The return of the best policy, by dynamic programming over the patience that is left."""
-    return _solve(lambda worths: max(worths))
+    return _solve(max, slots)
 
 
-def myopic_return() -> float:
-    """The return of showing a lure whenever there is one."""
-    return _solve(lambda worths: worths[0])
+def myopic_return(slots: int = 1) -> float:
+    """The return of showing all the lures that there are."""
+    return _solve(lambda worths: worths[-1], slots)
 
 
-def _solve(choose: Any) -> float:
+def _solve(choose: Any, slots: int) -> float:
+    """Return the value of all patience, where slates are chosen by worth, fewest lures first."""
     values = np.zeros(PATIENCE + 1)
-    mixed = 1.0 - 2 * 0.5**4  # the chance that both kinds are on offer
     for left in range(1, PATIENCE + 1):
-        nothing = values[left - 1]
-        worths = [
-            chance * (1.0 + values[max(left - cost, 0)]) + (1.0 - chance) * nothing
-            for chance, cost in zip(CHANCES, COSTS, strict=True)
-        ]
-        values[left] = mixed * choose(worths) + 0.5**4 * sum(worths)
+        for lures in range(5):
+            least, most = max(0, slots - (4 - lures)), min(slots, lures)
+            worths = [_worth(values, left, n, slots - n) for n in range(least, most + 1)]
+            values[left] += comb(4, lures) * 0.5**4 * choose(worths)
     return float(values[PATIENCE])
+
+
+def _worth(values: Any, left: int, lures: int, modest: int) -> float:
+    """Return what it is worth to show so many of either kind."""
+    total = 0.0
+    for i in range(lures + 1):
+        for j in range(modest + 1):
+            chance = _chance(i, lures, CHANCES[0]) * _chance(j, modest, CHANCES[1])
+            cost = max(1, i * COSTS[0] + j * COSTS[1])
+            total += chance * (i + j + values[max(left - cost, 0)])
+    return total
+
+
+def _chance(taken: int, shown: int, chance: float) -> float:
+    return float(comb(shown, taken) * chance**taken * (1.0 - chance) ** (shown - taken))

@@ -37,8 +37,9 @@ SMALL: dict[str, Any] = {
 }
 
 
-def lures(users: int, seed: int = 0) -> SlateVecEnv:
-    env = SlateVecEnv(WorldVectorEnv(Session(Lures()), users, autoreset_mode="SameStep"))
+def lures(users: int, seed: int = 0, slots: int = 1) -> SlateVecEnv:
+    world = Session(Lures(slate_size=slots))
+    env = SlateVecEnv(WorldVectorEnv(world, users, autoreset_mode="SameStep"))
     env.seed(seed)
     return env
 
@@ -177,20 +178,50 @@ def test_transitions_are_sums_over_steps_that_stop_where_an_episode_does() -> No
 
 
 @lru_cache(maxsize=2)
-def learned(null: str) -> SlateQ:
+def learned(choice: str = "logit") -> SlateQ:
     options = SMALL | {"batch_size": 512, "learning_starts": 2000, "buffer_size": 20_000}
-    model = SlateQ("MultiInputPolicy", lures(256), 3e-3, null=null, n_steps=3, **options)
+    env = lures(256, slots=1 if choice == "logit" else 2)
+    model = SlateQ("MultiInputPolicy", env, 3e-3, choice=choice, n_steps=3, **options)
     return model.learn(256 * 300)
 
 
-def test_it_learns_to_leave_users_with_a_future() -> None:
+@pytest.mark.parametrize(("choice", "slots"), [("logit", 1), ("independent", 2)])
+def test_it_learns_to_leave_users_with_a_future(choice: str, slots: int) -> None:
     seeds = np.arange(10_000, 14_000, dtype=np.uint64)
-    totals = returns(Session(Lures()), learned("learned").to_policy(), seeds)
+    totals = returns(Session(Lures(slate_size=slots)), learned(choice).to_policy(), seeds)
     error = totals.std() / len(totals) ** 0.5
-    best, myopic = best_return(), myopic_return()
+    best, myopic = best_return(slots), myopic_return(slots)
     assert best - myopic > 0.8
     assert totals.mean() > myopic + 0.9 * (best - myopic) + 3 * error
     assert totals.mean() < best + 4 * error
+
+
+def test_where_items_are_taken_by_themselves_a_slate_adds_up() -> None:
+    """What a slate is worth is its mean over all that may be taken of it, one by one."""
+    model = small(choice="independent").learn(200)
+    nets, batch = model.policy, model.replay_buffer.draw(6, 1, 1.0, np.random.default_rng(4))
+    assert batch.documents is not None
+    context, items = batch.context, batch.documents
+    with th.no_grad():
+        chances, (nothing, values) = (
+            nets.weights(context, items),
+            nets.judge(nets.values, context, items),
+        )
+        best = nets.best(chances, nothing, values, EXACT)
+        found = nets.worth(chances, nothing, values, best).numpy()
+    for b in range(6):
+        p, q, q_0 = chances[b].numpy(), values[b].numpy(), float(nothing[b])
+        worths = {}
+        for slate in itertools.combinations(range(5), 2):
+            worths[slate] = 0.0
+            for taken in itertools.product((False, True), repeat=2):
+                likely = np.prod(
+                    [p[i] if t else 1 - p[i] for i, t in zip(slate, taken, strict=True)]
+                )
+                gains = sum(q[i] - q_0 for i, t in zip(slate, taken, strict=True) if t)
+                worths[slate] += float(likely) * (q_0 + gains)
+        assert found[b] == pytest.approx(max(worths.values()), rel=1e-5)
+        assert worths[tuple(sorted(best[b].tolist()))] == pytest.approx(found[b], rel=1e-5)
 
 
 # --- living with Stable-Baselines3
@@ -251,9 +282,13 @@ def test_one_user_at_a_time_and_a_fixed_catalogue_do_too() -> None:
 
 
 @pytest.mark.parametrize("serving", ["OS", "GS", "TS"])
-@pytest.mark.parametrize("null", ["zero", "learned"])
-def test_the_policy_shows_what_torch_would(serving: str, null: str, tmp_path: Path) -> None:
-    model = small(serving=serving, null=null).learn(600)
+@pytest.mark.parametrize(
+    ("null", "choice"), [("zero", "logit"), ("learned", "logit"), ("learned", "independent")]
+)
+def test_the_policy_shows_what_torch_would(
+    serving: str, null: str, choice: str, tmp_path: Path
+) -> None:
+    model = small(serving=serving, null=null, choice=choice).learn(600)
     world = make_world("InterestEvolution", num_candidates=5, slate_size=2)
     world.reset(np.arange(200, dtype=np.uint64))
     context, documents = world.context(), world.documents()
@@ -273,7 +308,7 @@ def test_the_policy_shows_what_torch_would(serving: str, null: str, tmp_path: Pa
 
 
 def test_its_logs_are_worth_learning_from() -> None:
-    policy = Explore(learned("learned").to_policy(), temperature=0.05)
+    policy = Explore(learned().to_policy(), temperature=0.05)
     world = Session(Lures())
     world.reset(np.arange(500, dtype=np.uint64))
     requests = world.requests()
