@@ -272,6 +272,8 @@ def _show(document: dict[str, Any]) -> None:
                 said = ", ".join(f"{figure(inner)} {key}" for key, inner in value.items()) or "0"
             case float():
                 said = figure(value)
+            case None if name == "canary":
+                said = "none"
             case None:
                 said = "not known yet"
             case _:
