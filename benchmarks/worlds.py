@@ -1,9 +1,9 @@
 """How many user-steps a second the worlds make, on one core, observations included.
 
-    .venv/bin/python -m benchmarks.worlds [runs per figure, 9]
+    OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.worlds [runs per figure, 9]
 
-Prints the table of docs/worlds/speed.md and draws docs/worlds/speed.png. Every figure is a median
-of runs of some tenths of a second. Times are this process's CPU times, so that other work on the
+Prints the tables, writes them into docs/worlds/speed.md and draws speed.png. Every figure is a
+median of runs of some tenths of a second, in CPU time of this process, so that other work on the
 machine weighs less. Runs of what is compared take turns, so that a slow minute strikes all of it.
 
 The floor is a straightforward batched NumPy step of InterestEvolution: the same equations, the same
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-PICTURE = Path(__file__).parent.parent / "docs" / "worlds" / "speed.png"
+PAGE = Path(__file__).parent.parent / "docs" / "worlds" / "speed.md"
+PICTURE = PAGE.with_suffix(".png")
 SECONDS = 0.15
 """How long a run is, about."""
 TOPICS = 20
@@ -161,9 +162,19 @@ def measure(runs: int, steps: dict[str, tuple[int, Callable[[], object]]]) -> di
     return {name: median(values) for name, values in found.items()}
 
 
+def tell(name: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Print a table, and write it into its place in the page."""
+    lines = [" | ".join(row) for row in (head, ("---",) * len(head), *rows)]
+    table = "".join(f"| {line} |\n" for line in lines)
+    print(table, flush=True)
+    start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    before, rest = PAGE.read_text().split(start)
+    PAGE.write_text(before + start + table + end + rest.split(end)[1])
+
+
 def against_the_floor(runs: int) -> None:
-    """Print how InterestEvolution compares with the floor."""
-    print("InterestEvolution, 1,024 users     NumPy floor    vector env    times the floor")
+    """Tell how InterestEvolution compares with the floor."""
+    rows = []
     for documents, slots in ((10, 3), (100, 10)):
         rates = measure(
             runs,
@@ -175,28 +186,31 @@ def against_the_floor(runs: int) -> None:
                 ),
             },
         )
-        print(
-            f"m = {documents:3d}, k = {slots:2d}{rates['floor']:30,.0f}{rates['ours']:14,.0f}"
-            f"{rates['ours'] / rates['floor']:19.1f}",
-            flush=True,
-        )
+        times = f"{rates['ours'] / rates['floor']:.1f}"
+        both = millions(rates["floor"]), millions(rates["ours"])
+        rows.append((f"m = {documents}, k = {slots}", *both, times))
+    head = "InterestEvolution, 1,024 users", "NumPy floor", "vector environment", "times the floor"
+    tell("floor", head, rows)
+
+
+def millions(rate: float) -> str:
+    """Return a rate as a table says it."""
+    return f"{rate / 1e6:.2f} M"
 
 
 def every_world(runs: int) -> None:
-    """Print how fast each world is, with many users and with one."""
-    print(f"\n{'world':32s}{'m':>6s}{'k':>4s}{'1,024 users':>14s}{'one user':>12s}")
+    """Tell how fast each world is, with many users and with one."""
+    rows = []
     for name in world_names():
         options = world_options(name)
         rates = measure(runs, {"many": (1024, vector(name, 1024)), "one": (1, single(name))})
-        print(
-            f"{name:32s}{options['num_candidates']:6d}{options['slate_size']:4d}"
-            f"{rates['many']:14,.0f}{rates['one']:12,.0f}",
-            flush=True,
-        )
+        size = str(options["num_candidates"]), str(options["slate_size"])
+        rows.append((name, *size, millions(rates["many"]), f"{rates['one'] / 1e3:.0f} k"))
+    tell("worlds", ("world", "m", "k", "1,024 users", "one user (`gymnasium.make`)"), rows)
 
 
 def curves(runs: int) -> None:
-    """Print and draw the cost of a user-step over the number of users, documents and slots."""
+    """Tell and draw the cost of a user-step over the number of users, documents and slots."""
     users = [2**n for n in range(6, 17)]
     documents, slots = [10, 20, 40, 60, 80, 100], [1, 2, 4, 6, 8, 10]
     name = "InterestEvolution"
@@ -213,9 +227,9 @@ def curves(runs: int) -> None:
     for axis, (what, steps) in zip(panels, lines.items(), strict=True):
         rates = measure(runs, {str(size): step for size, step in steps.items()})
         costs = [1e9 / rates[str(size)] for size in steps]
-        print(f"\nnanoseconds a user-step over {what}")
-        print("".join(f"{size:>8,d}" for size in steps))
-        print("".join(f"{cost:8.0f}" for cost in costs), flush=True)
+        head = what.split(" (")[0], *(f"{size:,}" for size in steps), "dearest / cheapest"
+        row = "ns a user-step", *(f"{cost:.0f}" for cost in costs)
+        tell(what, head, [(*row, f"{max(costs) / min(costs):.2f}")])
         axis.plot(list(steps), costs, "o-", label=what.partition(", ")[2] or "observed")
         axis.set_xlabel(what.partition(", ")[0])
         axis.set_ylim(bottom=0)
@@ -228,7 +242,7 @@ def curves(runs: int) -> None:
 
 
 def main() -> None:
-    """Print the table and draw the picture."""
+    """Write the page's tables and draw the picture."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 9
     against_the_floor(runs)
     every_world(runs)

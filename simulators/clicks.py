@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     from simulators.impressions import Impressions
 
     Mask = NDArray[np.bool_]
+    Coefficients = dict[str, Floats]
+    """By block."""
 
+BIAS = "bias"
+"""What it is called beside the blocks, of which none is called so."""
 SPREADS = (0.1, 0.25, 0.5, 1.0, 2.0)
 """The standard deviations that a block's coefficients may have; the block may also be left out."""
 TRIAL = 0.5
@@ -37,6 +41,8 @@ FOLDS = 10
 """How many parts a log is cut into for cross-validation, where its clicks are few."""
 MANY_CLICKS, FEW_FOLDS = 200, 4
 """From so many clicks on, so many parts do."""
+ROUGH = 1e-2
+"""How well recipes are fitted while they are compared: to half of its square, in nats."""
 MARGIN = 1.0
 """How many nats of held-out log-likelihood another block must bring: less is what chance gives."""
 SAMPLE = 10_000
@@ -192,15 +198,38 @@ def _scale(table: Floats) -> tuple[Floats, Floats]:
     return table.mean(axis=0), np.where(spread > 0.0, spread, 1.0)
 
 
-def held_out(blocks: Blocks, recipe: Recipe, folds: list[Rows]) -> Floats:
-    """Return the log-likelihood of every row under a model that has not seen it: float64 [n]."""
+def held_out(
+    blocks: Blocks, recipe: Recipe, folds: list[Rows], known: list[Coefficients] | None = None
+) -> Floats:
+    """Return the log-likelihood of every row under a model that has not seen it: float64 [n].
+
+    Parameters
+    ----------
+    blocks : Blocks
+    recipe : Recipe
+    folds : list of int64 arrays
+        The rows that are held out together.
+    known : list of dict, optional
+        What was found for every fold by another recipe, block by block: a search begins there, and
+        writes what it finds. Recipes are tried by the hundred, and most differ in one block.
+    """
     design, spreads = blocks.design(recipe)
     clicks, offset = blocks.seen.clicks, blocks.offset(recipe.strength)
     out = np.empty(len(clicks))
     everything = np.arange(len(clicks))
-    for held in folds:
+    widths = [blocks.designs[name].shape[1] for name in recipe.spreads]
+    for fold, held in enumerate(folds):
         rest = np.setdiff1d(everything, held, assume_unique=True)
-        bias, coefficients = ridge(design[rest], clicks[rest], offset[rest], spreads)
+        start = None
+        if known is not None and known[fold]:
+            parts = zip(recipe.spreads, widths, strict=True)
+            near = [known[fold].get(name, np.zeros(width)) for name, width in parts]
+            start = float(known[fold][BIAS][0]), np.concatenate([*near, np.zeros(0)])
+        slope = 1e-5 if known is None else ROUGH
+        bias, coefficients = ridge(design[rest], clicks[rest], offset[rest], spreads, start, slope)
+        if known is not None:
+            cuts = np.split(coefficients, np.cumsum(widths)[:-1]) if widths else []
+            known[fold] |= {BIAS: np.array([bias]), **dict(zip(recipe.spreads, cuts, strict=True))}
         odds = offset[held] + bias + design[held] @ coefficients
         out[held] = log_likelihood(odds, clicks[held])
     return out
@@ -232,8 +261,14 @@ def search(blocks: Blocks, generator: np.random.Generator) -> Recipe:
     clicks = blocks.seen.clicks
     folds = stratified(clicks, FOLDS if clicks.sum() < MANY_CLICKS else FEW_FOLDS, generator)
 
+    known: list[Coefficients] = [{} for _ in folds]
+    values: dict[tuple[float, frozenset[tuple[str, float]]], float] = {}
+
     def value(recipe: Recipe) -> float:
-        return float(held_out(blocks, recipe, folds).sum())
+        key = recipe.strength, frozenset(recipe.spreads.items())
+        if key not in values:
+            values[key] = float(held_out(blocks, recipe, folds, known).sum())
+        return values[key]
 
     def spread(recipe: Recipe, block: str) -> Recipe:
         return max((_with(recipe, block, size) for size in SPREADS), key=value)
@@ -244,11 +279,11 @@ def search(blocks: Blocks, generator: np.random.Generator) -> Recipe:
     others = [name for name in blocks.designs if name != "item"]
     while others:
         tries = [_with(best, name, TRIAL) for name in others]
-        values = [value(recipe) for recipe in tries]
-        top = int(np.argmax(values))
-        if values[top] < reached + MARGIN:
+        gains = [value(recipe) for recipe in tries]
+        top = int(np.argmax(gains))
+        if gains[top] < reached + MARGIN:
             break
-        best, reached = tries[top], values[top]
+        best, reached = tries[top], gains[top]
         others.pop(top)
     for name in list(best.spreads):
         best = spread(best, name)

@@ -17,7 +17,11 @@ from scipy.optimize import minimize
 from agents.jit import compiled
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from agents.api import Floats, Rows
+
+    Columns = NDArray[np.int32]
 
 Design: TypeAlias = "sparse.csr_array"
 
@@ -30,7 +34,14 @@ def log_likelihood(odds: Floats, clicks: Floats) -> Floats:
     return clicks * odds - np.logaddexp(0.0, odds)
 
 
-def ridge(design: Design, clicks: Floats, offset: Floats, spreads: Floats) -> tuple[float, Floats]:
+def ridge(
+    design: Design,
+    clicks: Floats,
+    offset: Floats,
+    spreads: Floats,
+    start: tuple[float, Floats] | None = None,
+    slope: float = 1e-5,
+) -> tuple[float, Floats]:
     """Return bias and coefficients of the logistic regression with normal priors.
 
     They maximise  sum_i log P(clicks_i) - 1/2 sum_j (coefficient_j / spread_j)^2. The bias is free.
@@ -40,11 +51,17 @@ def ridge(design: Design, clicks: Floats, offset: Floats, spreads: Floats) -> tu
     design : sparse float64 [n, p]
     clicks, offset : float64 [n]
     spreads : float64 [p]
+    start : (float, float64 [p]), optional
+        Bias and coefficients of a regression much like this one, where the search for the maximum
+        begins; where it ends is the same.
+    slope : float
+        How steep it may still be where the search ends, in nats per spread of the coefficients:
+        then half the slope's square is left to be gained at most.
     """
     scaled = sparse.csr_array(design @ sparse.diags_array(spreads))
     rows = (
         scaled.indptr.astype(np.int64),
-        scaled.indices.astype(np.int64),
+        scaled.indices.astype(np.int32),  # half of the memory, which is what a pass waits for
         np.asarray(scaled.data, dtype=np.float64),
     )
     weights, weighed = np.empty(len(clicks)), np.full(len(spreads) + 1, np.nan)
@@ -67,18 +84,20 @@ def ridge(design: Design, clicks: Floats, offset: Floats, spreads: Floats) -> tu
         _hessian(*rows, weights, out)
         return out
 
-    start = np.zeros(len(spreads) + 1)
-    start[0] = np.log(clicks.mean() / (1.0 - clicks.mean()))
-    if len(start) <= FEW:
-        found = newton(loss, hessian, start)
+    first = np.zeros(len(spreads) + 1)
+    first[0] = np.log(clicks.mean() / (1.0 - clicks.mean()))
+    if start is not None:
+        first[0], first[1:] = start[0], start[1] / spreads
+    if len(first) <= FEW:
+        found = newton(loss, hessian, first)
     else:
         found = minimize(
             loss,
-            start,
+            first,
             jac=True,
             hessp=curvature,
             method="trust-ncg",
-            options={"gtol": 1e-5, "initial_trust_radius": 30.0},
+            options={"gtol": slope, "initial_trust_radius": 30.0},
         ).x
     return float(found[0]), found[1:] * spreads
 
@@ -110,7 +129,9 @@ def newton(
 
 
 @compiled
-def _odds(starts: Rows, columns: Rows, values: Floats, offset: Floats, v: Floats, i: int) -> float:
+def _odds(
+    starts: Rows, columns: Columns, values: Floats, offset: Floats, v: Floats, i: int
+) -> float:
     odds: float = offset[i] + v[0]
     for at in range(starts[i], starts[i + 1]):
         odds += values[at] * v[1 + columns[at]]
@@ -120,7 +141,7 @@ def _odds(starts: Rows, columns: Rows, values: Floats, offset: Floats, v: Floats
 @compiled
 def _loss(
     starts: Rows,
-    columns: Rows,
+    columns: Columns,
     values: Floats,
     clicks: Floats,
     offset: Floats,
@@ -145,7 +166,7 @@ def _loss(
 
 @compiled
 def _weigh(
-    starts: Rows, columns: Rows, values: Floats, offset: Floats, v: Floats, weights: Floats
+    starts: Rows, columns: Columns, values: Floats, offset: Floats, v: Floats, weights: Floats
 ) -> None:
     """Write every row's weight in the Hessian: p (1 - p)."""
     for i in range(len(weights)):
@@ -155,7 +176,7 @@ def _weigh(
 
 @compiled
 def _curvature(
-    starts: Rows, columns: Rows, values: Floats, weights: Floats, direction: Floats, out: Floats
+    starts: Rows, columns: Columns, values: Floats, weights: Floats, direction: Floats, out: Floats
 ) -> None:
     """Write the Hessian's product with a direction."""
     out[0] = 0.0
@@ -172,7 +193,7 @@ def _curvature(
 
 
 @compiled
-def _hessian(starts: Rows, columns: Rows, values: Floats, weights: Floats, out: Floats) -> None:
+def _hessian(starts: Rows, columns: Columns, values: Floats, weights: Floats, out: Floats) -> None:
     """Add the rows' part to the Hessian."""
     for i in range(len(weights)):
         out[0, 0] += weights[i]

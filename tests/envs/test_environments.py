@@ -186,15 +186,32 @@ def test_an_invalid_action_changes_nothing(name: str, action: Any) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_one_invalid_action_of_many_changes_nothing(name: str) -> None:
-    env = vector(name, 3)
-    env.reset(seed=1)
-    actions = env.action_space.sample()
-    actions[1] = 6
+@pytest.mark.parametrize("mode", AutoresetMode)
+def test_one_invalid_action_of_many_changes_nothing(name: str, mode: AutoresetMode) -> None:
+    env, other = vector(name, 3, autoreset_mode=mode), vector(name, 3, autoreset_mode=mode)
+    env.reset(seed=1), other.reset(seed=1)
+    good = env.action_space.sample()
+    outside, twice = good.copy(), good.copy()
+    outside[1], twice[1] = 6, twice[1, 0]
+    wrong: list[Any] = [
+        outside,
+        good - 6,
+        good[:2],
+        good[:, :0],
+        good.astype(np.float64),
+        "show",
+        None,
+    ]
+    if good.shape[1] > 1:
+        wrong.append(twice)
     before = env.world.lanes.copy()
+    for actions in wrong:
+        with pytest.raises(ActionError):
+            env.step(actions)
+        assert (env.world.lanes == before).all()
     with pytest.raises(ActionError, match="environment 1"):
-        env.step(actions)
-    assert (env.world.lanes == before).all()
+        env.step(outside)
+    assert all(same(a, b) for a, b in zip(env.step(good), other.step(good), strict=True))
 
 
 def test_the_first_step_needs_a_reset() -> None:

@@ -1,0 +1,143 @@
+"""One compiled call does what the hooks do one by one, and frames are nobody else's."""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from simulators import BatchedWorld, Frame, Frames, InterestEvolution, Sardine, WorldError
+from simulators.buffers import KEPT
+from tests.simulators.support import seeds
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Seen(InterestEvolution):
+    """Has a hook in Python, which no kernel can call."""
+
+    def _look(self, context: NDArray[np.float32]) -> None:
+        super()._look(context)
+
+
+class Opened(Sardine):
+    """The same, with users who have a history."""
+
+    def open(self, told: NDArray[np.float32], mask: NDArray[np.bool_]) -> None:
+        """Tell it."""
+        super().open(told, mask)
+
+
+def slates(world: BatchedWorld, lanes: int, seed: int) -> NDArray[np.int64]:
+    rng = np.random.default_rng(seed)
+    order = np.argsort(rng.random((lanes, world.num_candidates)), axis=1)
+    return np.ascontiguousarray(order[:, : world.slate_size])
+
+
+def same(one: Frame, other: Frame, ended: bool) -> bool:
+    names = ["told", "reward", "terminated", "truncated", "context", "documents"]
+    names += ["ended", "totals", "lengths"] if ended else []
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)
+
+
+@pytest.mark.parametrize("renew", [True, False])
+@pytest.mark.parametrize(
+    ("whole", "hooked"),
+    [
+        (InterestEvolution(6, 3, horizon=30), Seen(6, 3, horizon=30)),
+        (Sardine(30, 4, horizon=12, threshold=3), Opened(30, 4, horizon=12, threshold=3)),
+    ],
+)
+def test_the_kernel_does_what_hooks_in_python_do(
+    whole: BatchedWorld, hooked: BatchedWorld, renew: bool
+) -> None:
+    for world in (whole, hooked):
+        world.reset(seeds(5))
+    ends = 0
+    for step in range(70):
+        one, other = Frame(whole), Frame(hooked)
+        shown = slates(whole, 5, step)
+        gone = whole.visit(shown, one, renew=renew)
+        assert gone == hooked.visit(shown, other, renew=renew)
+        assert same(one, other, gone > 0)
+        assert gone == (one.terminated | one.truncated).sum()
+        ends += gone
+        if gone:
+            assert (one.ended == (one.terminated | one.truncated)).all()
+            assert (one.seconds[one.ended] > 0).all()
+            assert np.array_equal(one.lengths > 0, one.ended)
+    assert ends > 8 if renew else ends == 5
+
+
+def test_what_is_no_slate_is_told_by_its_lane_and_changes_nothing() -> None:
+    world = InterestEvolution(6, 3)
+    world.reset(seeds(3))
+    before = world.lanes.copy(), world.users.copy()
+    for wrong in ([0, 0, 1], [0, 1, 6], [-1, 0, 1]):
+        shown = np.array([[0, 1, 2], wrong, [3, 4, 5]])
+        assert world.visit(shown, Frame(world)) == -2
+        assert (world.lanes == before[0]).all()
+        assert (world.users == before[1]).all()
+
+
+def test_a_frame_is_used_again_when_nobody_holds_any_of_it() -> None:
+    world = InterestEvolution(6, 3)
+    world.reset(seeds(4))
+    frames = Frames(world)
+    places = {id(frames.take()) for _ in range(20)}
+    assert len(places) == 1
+    frame = frames.take()
+    arrays = [frame.told, frame.reward, frame.terminated, frame.truncated, frame.ended]
+    arrays += [frame.totals, frame.lengths, frame.seconds, *frame.observation.values()]
+    first = id(frame)
+    del frame
+    while arrays:
+        held = arrays.pop()
+        kept = held[:1]
+        assert id(frames.take()) != first or arrays
+        del held
+        others = list(arrays)
+        arrays.clear()
+        assert id(frames.take()) != first, "a view alone is held"
+        del kept
+        arrays.extend(others)
+        del others
+    assert first in {id(frames.take()) for _ in range(KEPT)}
+
+
+def test_whoever_holds_many_frames_gets_others() -> None:
+    world = InterestEvolution(6, 3)
+    world.reset(seeds(4))
+    frames = Frames(world)
+    held: list[dict[str, NDArray[Any]]] = []
+    copies: list[dict[str, NDArray[Any]]] = []
+    for step in range(3 * KEPT):
+        frame = frames.take()
+        world.visit(slates(world, 4, step), frame, renew=True)
+        held.append(frame.observation.copy())
+        copies.append({name: array.copy() for name, array in held[-1].items()})
+        del frame
+    for kept, copy in zip(held, copies, strict=True):
+        assert all(np.array_equal(kept[name], copy[name]) for name in copy)
+
+
+def test_machine_code_stays_behind_when_a_world_is_pickled() -> None:
+    world = InterestEvolution(6, 3)
+    world.reset(seeds(4))
+    world.step(slates(world, 4, 0))
+    other = pickle.loads(pickle.dumps(world))
+    for step in range(1, 5):
+        one, two = (w.step(slates(w, 4, step)) for w in (world, other))
+        assert np.array_equal(one.told, two.told)
+
+
+def test_a_world_that_does_not_say_what_users_do_says_so() -> None:
+    class Idle(InterestEvolution):
+        def _loops(self) -> None:  # type: ignore[override]
+            return None
+
+    with pytest.raises(WorldError, match="neither `_loops` nor this hook"):
+        Idle(6, 3).reset(seeds(2))
