@@ -90,7 +90,13 @@ def test_a_frame_is_used_again_when_nobody_holds_any_of_it() -> None:
     places = {id(frames.take()) for _ in range(20)}
     assert len(places) == 1
     frame = frames.take()
-    arrays = [frame.told, frame.reward, frame.terminated, frame.truncated, frame.ended]
+    arrays: list[NDArray[Any]] = [
+        frame.told,
+        frame.reward,
+        frame.terminated,
+        frame.truncated,
+        frame.ended,
+    ]
     arrays += [frame.totals, frame.lengths, frame.seconds, *frame.observation.values()]
     first = id(frame)
     del frame
