@@ -34,6 +34,7 @@ WORLDS = (
     "InterestExploration",
     "LongTermSatisfaction-Corrected",
     "SlateTopK-Bored:num_candidates=100",
+    "SlateTopK-BoredInf:num_candidates=100",
     "SlateRerank-Bored",
 )
 VARIANTS = ("neural-ranker:discount=0.9", "reinforce:discount=0.9")
@@ -298,7 +299,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--lanes", type=int, default=50)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--users", type=int, default=100, help="who judge what was learned")
-    parser.add_argument("--seconds", type=float, default=6.0, help="a cell's training at most")
+    parser.add_argument("--seconds", type=float, default=5.0, help="a cell's training at most")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--cells", type=Path, default=ROOT / "runs" / "leaderboard")
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
