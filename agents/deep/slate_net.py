@@ -84,6 +84,10 @@ class Towers(nn.Module):
         self.context_law, self.item_law = Standardise(context_width), Standardise(item_width)
         self.context = _stack([context_width, *context_layers, 1 + embedding])
         self.item = _stack([item_width, *item_layers, embedding])
+        last = self.context[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)  # what was drawn at first would stay where there is little data
+        nn.init.zeros_(last.bias)
 
     def forward(self, context: th.Tensor, items: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
         """Return the base and f . g.
