@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from streaming.names import name_of
 from streaming.records import OutcomeRecord, Recommendation, Slot
 from streaming.state import Issued
@@ -90,7 +88,7 @@ def recommendation_of(name: str, issued: Issued, seed: int) -> Recommendation:
         ordinal=issued.ordinal,
         time=issued.time,
         expires=issued.expires,
-        context=np.frombuffer(issued.context, dtype=np.float32).tolist(),
+        context=_numbers(issued.context),
         items=[Slot(item, chance, position) for position, (item, chance) in enumerate(slots)],
         policy=issued.policy,
         version=issued.version,
@@ -103,7 +101,6 @@ def recommendation_of(name: str, issued: Issued, seed: int) -> Recommendation:
 def outcome_of(closed: Closed, partition: int, seq: int, window: int) -> OutcomeRecord:
     """Return what came of a ranking, without the click model's predictions."""
     ranking = closed.ranking
-    features = np.frombuffer(ranking.features, dtype=np.float32).reshape(len(ranking.items), -1)
     return OutcomeRecord(
         partition=partition,
         number=closed.number,
@@ -114,9 +111,9 @@ def outcome_of(closed: Closed, partition: int, seq: int, window: int) -> Outcome
         request=name_of(ranking.key),
         time=ranking.time,
         closed=ranking.time + window,
-        context=np.frombuffer(ranking.context, dtype=np.float32).tolist(),
+        context=_numbers(ranking.context),
         items=ranking.items,
-        features=features.tolist(),
+        features=_rows(ranking.features, len(ranking.items)),
         positions=ranking.positions,
         propensities=ranking.propensities,
         rewards=closed.rewards,
@@ -130,3 +127,14 @@ def outcome_of(closed: Closed, partition: int, seq: int, window: int) -> Outcome
         quarantined=ranking.quarantined,
         shadow=ranking.shadow,
     )
+
+
+def _numbers(packed: bytes) -> list[float]:
+    """Return the float32 values that bytes hold."""
+    return list(memoryview(packed).cast("f"))
+
+
+def _rows(packed: bytes, count: int) -> list[list[float]]:
+    """Return them in so many rows."""
+    values, width = _numbers(packed), len(packed) // 4 // count
+    return [values[row * width : (row + 1) * width] for row in range(count)]

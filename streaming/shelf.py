@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streaming.catalogue import CatalogueFold
+from streaming.events import RankingEvent
 from streaming.restore import read_to_end
 from streaming.slates import Slates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from streaming.catalogue import Refused
+    from streaming.events import Erasure
     from streaming.features import Schema
+    from streaming.join import Feedback
     from streaming.transport.api import Consumer, Record
 
 _AT_ONCE = 1000
@@ -21,9 +24,10 @@ _AT_ONCE = 1000
 class Shelf:
     """Reads items, and makes slates of them.
 
-    What was announced before an event was sent is known when the event is worked, if the topic is
-    read to its end after the event is: clients fetch ahead, and what a topic holds may be under way
-    still.
+    Clients fetch ahead, and what a topic holds may be under way still. To ask where its end is
+    takes a round trip to the broker, half of what a small batch takes, so it is asked only when an
+    event `lacks` something: what was announced before it was sent is then known when it is worked.
+    All else, a changed feature or an item taken away, holds as soon as it has come.
 
     Parameters
     ----------
@@ -64,6 +68,15 @@ class Shelf:
             self.refused += self._fold.apply(records)
         if self.slates.catalogue is not self._fold.catalogue:
             self.slates = self._renewed()
+
+    def lacks(self, events: Iterable[Feedback | Erasure]) -> bool:
+        """Return whether an event shows an item that is not here, or there is nothing to show."""
+        if not len(self.slates):
+            return any(True for _ in events)
+        return any(
+            isinstance(event, RankingEvent) and self.slates.unknown(event) is not None
+            for event in events
+        )
 
     def _at_hand(self) -> Iterator[list[Record]]:
         while records := self._consumer.poll(_AT_ONCE, 0.0):

@@ -2,8 +2,9 @@
 
 One batch, in this order; what is written is one transaction with the offsets of what was read:
 
-1.  poll     read some records of `feedback`, then what `items` holds by now.
-2.  decode   what cannot be read becomes a dead letter, with bytes, reason and origin.
+1.  poll     read some records of `feedback`, then what has come of `items`.
+2.  decode   what cannot be read becomes a dead letter, with bytes, reason and origin; if a ranking
+             shows what is not in the catalogue, `items` is read to its end first.
 3.  join     duplicates are counted and dropped; rankings meet their interactions; those whose
              window has passed close, and make outcomes; what comes late makes corrections.
 4.  learn    the policies and the click model learn from the outcomes, in order of their `seq`;
@@ -208,7 +209,8 @@ class Worker:
     def _opened(self) -> bool:
         """Begin from the topics, and return whether it could be done."""
         try:
-            self._open()
+            with resting():
+                self._open()
         except AbortableError as error:
             self._give_up(error)
             return False
@@ -290,7 +292,7 @@ class Worker:
                 if held.move():
                     return 0
             records = held.unworked(records)
-            self._shelf.look(to_the_end=bool(records))
+            self._shelf.look(to_the_end=False)
             self._exchange.listen()
             self.control.listen(leads=0 in self._held)
         self._reached("poll")
@@ -301,6 +303,8 @@ class Worker:
             return 0
         with watch.over("decode"):
             events = self._decode(records)
+            if self._shelf.lacks(event for event, _ in events):
+                self._shelf.look(to_the_end=True)
             letters = self._refused_items()
         self._reached("decode")
         with watch.over("join"):
