@@ -1,6 +1,7 @@
 """How fast the live loop is, beside bare client loops that do nothing but move the same messages.
 
-    .venv/bin/python -m benchmarks.live [--sessions N] [--rounds N] [--client NAME] [--policy SPEC]
+    .venv/bin/python -m benchmarks.live [--sessions N] [--rounds N] [--client NAME]
+        [--interactions N] [--policy SPEC]
 
 A backlog of sessions (see `benchmarks.feed`) lies in two partitions of a fresh embedded broker. A
 worker works it off: decode, join, learn (a linear bandit and a River classifier), decide, publish.
@@ -200,9 +201,9 @@ def _produce(producer: Any, topic: str, record: Record) -> None:
 BARE = {"kafka-python": bare_kafka_python, "confluent-kafka": bare_confluent_kafka}
 
 
-def measure(client: str, sessions: int, rounds: int, policy: str) -> None:
+def measure(client: str, feed: Feed, sessions: int, rounds: int, policy: str) -> None:
     """Let a worker and the bare loop take turns, and print their medians."""
-    feed, runs = Feed(), {"worker": [], "bare": []}  # type: ignore[var-annotated]
+    runs: dict[str, list[Run]] = {"worker": [], "bare": []}
     for turn in range(rounds + 1):
         with (
             EmbeddedBroker() as broker,
@@ -244,11 +245,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sessions", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--interactions", type=int, default=5, help="how many a session has")
     parser.add_argument("--client", choices=CLIENTS, action="append")
     parser.add_argument("--policy", default=POLICY)
     options = parser.parse_args()
     for client in options.client or CLIENTS:
-        measure(client, options.sessions, options.rounds, options.policy)
+        feed = Feed(interactions=options.interactions)
+        measure(client, feed, options.sessions, options.rounds, options.policy)
 
 
 if __name__ == "__main__":

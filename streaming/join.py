@@ -261,8 +261,11 @@ class Join:
                 self._attribute(event.user, user, fact, now)
             case UserEvent():
                 self._describe(user, fact, time)
-        touch = self._batch.touched.setdefault(event.user, Touch(time))
-        touch.time = max(touch.time, time)
+        touch = self._batch.touched.get(event.user)
+        if touch is None:
+            touch = self._batch.touched[event.user] = Touch(time)
+        elif time > touch.time:
+            touch.time = time
         touch.described |= isinstance(event, UserEvent)
 
     def _knows(self, user: UserState, mark: int, now: int) -> bool:

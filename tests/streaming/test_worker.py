@@ -114,6 +114,25 @@ def test_who_is_touched_twice_in_a_batch_is_decided_once(loop: Loop, worker: Wor
     assert [decision.id for decision in loop.decisions()] == [loop.recommended()["u"].id]
 
 
+def test_a_slate_that_did_not_change_is_published_again_only_when_it_has_expired() -> None:
+    other = Loop(MemoryBus())
+    other.announce()
+    worker = Worker(other.transport, OrderPolicy, changed(ttl=500))
+    other.send(user("u", "e", 1000))
+    drain(worker)
+    for n, time in enumerate((1100, 1499)):
+        other.send(interaction("u", f"i{n}", time, "not yet"))
+        drain(worker)
+    assert [(d.time, d.expires) for d in other.decisions()] == [(1000, 1500)]
+    other.send(interaction("u", "i", 1500, "not yet"))
+    drain(worker)
+    first, second = sorted(other.decisions(), key=lambda decision: decision.time)
+    assert (second.time, second.expires) == (1500, 2000)
+    assert (second.items, second.request) == (first.items, first.request)
+    assert other.recommended()["u"] == second
+    worker.close()
+
+
 def test_what_is_shown_next_does_not_hang_on_how_the_batches_fall() -> None:
     events = (
         user("u", "e", 1000, x=1.0),
