@@ -212,7 +212,7 @@ def measure(client: str, feed: Feed, sessions: int, rounds: int, policy: str) ->
             servers = broker.bootstrap_servers
             config = config_of("loop.")
             announce(transport, config, feed)
-            events = send(transport, config, feed.events(sessions if turn else 500))
+            events = send(transport, config, feed.events(sessions if turn else 1500))
             worker = work(servers, client, config, policy, events)
             records = written(transport, config)
             out = config_of("bare.")

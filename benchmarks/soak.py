@@ -6,7 +6,7 @@ Sessions of `--users` users come at `--rate` events a second, in real time, to a
 of its own over the embedded broker. Users are drawn anew for every session, so nearly all are new,
 and few come back: what bounds memory is that the worker forgets who stays away (`Rules.absence`).
 Windows are short, so that what is bounded by time has reached its bound long before the end. The
-append-only topics are kept for a few minutes. Once half a minute the resident memory of the worker
+append-only topics are kept for a few minutes. Every half minute the resident memory of the worker
 and of the broker is read; the verdict compares the last third of the run with the third before.
 """
 
