@@ -12,7 +12,7 @@ from agents.api import RecloopError
 from commands.offline import two_numbers
 
 if TYPE_CHECKING:
-    from streaming import GateRules, WorkerConfig
+    from streaming import WorkerConfig
 
 LEVEL = 0.95
 DELTA = 0.002
@@ -81,7 +81,7 @@ def guarded(
     RecloopError
         If rules cannot be followed.
     """
-    from streaming import DriftRules
+    from streaming import DriftRules, GateRules
 
     config = replace(config, drift=DriftRules(on_drift, delta, epsilon, half_life))
     asked = (margin or None, bounds, largest_weight, estimator)
@@ -91,25 +91,7 @@ def guarded(
         return config
     low, high = _earned(config) if bounds is None else two_numbers("--bounds", bounds)
     most = math.inf if largest_weight is None else largest_weight
-    return replace(config, gate=_checked(config, margin, level, low, high, most, estimator))
-
-
-def _checked(
-    config: WorkerConfig,
-    margin: float,
-    level: float,
-    low: float,
-    high: float,
-    most: float,
-    estimator: str | None,
-) -> GateRules:
-    """Return rules that evidence can be gathered by."""
-    from streaming import GateRules
-    from streaming.referee import evidence
-
-    rules = GateRules(margin, level, low, high, most, estimator)
-    evidence(rules, config.slate_size, level)
-    return rules
+    return replace(config, gate=GateRules(margin, level, low, high, most, estimator))
 
 
 def _earned(config: WorkerConfig) -> tuple[float, float]:

@@ -147,8 +147,7 @@ def _show(told: Roles, waiting: int, as_json: bool) -> None:
     if told.revision:
         rows.append(("champion since outcome", f"{told.since:,}"))
         rows.append(("last change", told.reason))
-    if told.refused is not None:
-        rows.append(("refused", told.refused))
+    rows += [("refused", reason) for reason in told.refused.values()]
     if waiting:
         rows.append(("orders waiting", str(waiting)))
     table("who decides", ["role", "policy"], rows)

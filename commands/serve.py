@@ -216,6 +216,7 @@ def _work(worker: Worker, stop: threading.Event, metrics_port: int | None) -> fl
     figures = Exposition(worker.report())
     seen, alarms = worker.control.roles.revision, worker.watch.alarms
     shut: set[str] = set()
+    news = False
     with ExitStack() as stack:
         if metrics_port is not None:
             port = stack.enter_context(figures.at(metrics_port))
@@ -224,11 +225,12 @@ def _work(worker: Worker, stop: threading.Event, metrics_port: int | None) -> fl
         while not stop.is_set():
             worked = worker.step(PATIENCE)
             roles, watch = worker.control.roles, worker.watch
-            if watch.alarms != alarms:
-                alarms = watch.alarms
+            if watch.alarms > alarms:
                 note(str(next(drift for drift in reversed(watch.drifts) if drift.bad)))
-            if roles.revision != seen or (worked and time.monotonic() > told + TELL_EVERY):
-                now, told = worker.report(), time.monotonic()
+            alarms = watch.alarms  # fewer, if the worker had to begin from the topics again
+            news = news or worked > 0
+            if roles.revision != seen or (news and time.monotonic() > told + TELL_EVERY):
+                now, told, news = worker.report(), time.monotonic(), False
                 figures.tell(now)
                 shut = _tell_shut(now, shut)
                 if roles.revision != seen:

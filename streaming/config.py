@@ -62,6 +62,8 @@ class WorkerConfig:
     ConfigError
         If a number is not positive, slates would be longer than rankings may be, users forgotten
         before their slates expire, or outcomes larger than messages.
+    RecloopError
+        If nothing can be judged by the rules of the gate.
     """
 
     users: Schema = field(default_factory=Schema)
@@ -96,6 +98,10 @@ class WorkerConfig:
                 f"what was recommended may be shown for {self.ttl} ms, but its user is forgotten "
                 f"after {self.rules.absence} ms: raise rules.absence, or lower ttl"
             )
+        if self.gate is not None:
+            from streaming.referee import evidence  # what judges is loaded only if something is
+
+            evidence(self.gate, self.slate_size, self.gate.level)
         numbers = self.limits.slots * (self.items.width + 5) + self.users.width
         names = self.limits.slots + _OTHER_NAMES
         if numbers * _BYTES_PER_NUMBER + names * _BYTES_PER_NAME > _LARGEST_OUTCOME:

@@ -105,12 +105,12 @@ class Control:
         """Do what was ordered, now that there have been so many outcomes."""
         if not self._leads:
             return
+        refused: dict[int, str] = {}
         for record in self._waiting:
-            refused = None
             try:
                 self.roles = decode_order(record.value or b"").obeyed(self.roles, learned)
             except (RecordError, RoleError) as error:
-                refused = str(error)
+                refused[record.offset] = str(error)
             self.roles = msgspec.structs.replace(
                 self.roles, obeyed=record.offset + 1, refused=refused
             )

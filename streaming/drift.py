@@ -3,7 +3,8 @@
 Two of River's ADWIN detectors (Bifet and Gavaldà 2007) read the mean reward of each outcome's seen
 slots, and by how much the click model's predictions exceeded the clicks. Both look for changes in
 both directions; an alarm is raised by the bad one: rewards that have fallen, or predictions that
-exceed clicks by more than they did. After it both begin anew, so that one change is one alarm.
+exceed clicks by more than they did. After it both begin anew, so that one change is one alarm; and
+so they do after what followed from another worker's, who has seen the change in other partitions.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ Kind: TypeAlias = Literal["reward", "calibration"]
 
 _ADWIN: Any = drift.ADWIN
 _KEPT = 10_000
+_DRIFT = "drift: "
 
 
 class Drift(NamedTuple):
@@ -55,9 +57,8 @@ class Drift(NamedTuple):
 
     def __str__(self) -> str:
         what = "the mean reward" if self.kind == "reward" else "predictions less clicks"
-        return (
-            f"drift: {what} went from {self.before:.3g} to {self.after:.3g} at outcome {self.seq:,}"
-        )
+        span = f"from {self.before:.3g} to {self.after:.3g}"
+        return f"{_DRIFT}{what} went {span} at outcome {self.seq:,}"
 
 
 class Watch:
@@ -71,20 +72,28 @@ class Watch:
     ----------
     drifts : deque of Drift
         What was noticed, the latest last.
-    alarms : int
-        How many of them were bad.
+    noticed, alarms : int
+        How many there were, and how often a bad one was among them.
     """
 
     def __init__(self, rules: DriftRules) -> None:
         self._rules = rules
         self.drifts: deque[Drift] = deque(maxlen=_KEPT)
-        self.alarms = 0
+        self.noticed = self.alarms = 0
+        self._revision, self._said = 0, ""
         self._orders: list[Order] = []
         self._restart()
 
     def begin(self, roles: Roles) -> None:
         """Forget what was ordered: what a worker folds to restore itself was answered long ago."""
         self._orders = []
+        before, self._revision = self._revision, roles.revision
+        if (
+            roles.revision != before
+            and roles.reason.startswith(_DRIFT)
+            and roles.reason != self._said
+        ):
+            self._restart()
 
     def take(self, records: Sequence[OutcomeRecord]) -> None:
         """Take in outcomes, in their order; corrections and what is quarantined are passed over."""
@@ -113,6 +122,7 @@ class Watch:
             if detector.drift_detected:
                 found.append(Drift(kind, record.seq, record.closed, before, detector.estimation))
         self.drifts += found
+        self.noticed += len(found)
         bad = [one for one in found if one.bad]
         if bad:
             self.alarms += 1
@@ -120,8 +130,9 @@ class Watch:
             self._orders += self._answer(str(bad[0]))
 
     def _answer(self, reason: str) -> list[Order]:
+        self._said = reason
         if self._rules.action == "rollback":
-            return [Rollback(reason=reason)]
+            return [Rollback(reason=reason, revision=self._revision)]
         if self._rules.action == "explore":
             rules = self._rules
             return [Explore(epsilon=rules.epsilon, half_life=rules.half_life, reason=reason)]

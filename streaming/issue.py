@@ -126,6 +126,7 @@ def outcome_of(closed: Closed, partition: int, seq: int, window: int) -> Outcome
         signs=closed.signs,
         quarantined=ranking.quarantined,
         shadow=ranking.shadow,
+        again=ranking.again,
     )
 
 

@@ -245,6 +245,7 @@ class Join:
         user = self._shard.user(event.user)
         if self._gone(user, now):
             user = self._shard.renew(event.user)
+            self._batch.erased.append(event.user)
             self._counts.absent += 1
         mark = _mark(type(event), event.id)
         if self._knows(user, mark, now):

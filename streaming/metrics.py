@@ -154,7 +154,7 @@ def report(
         decisions=sum(part.decisions for part in parts),
         log_loss=_finite(learner.clicks.log_loss),
         auc=_finite(learner.clicks.auc),
-        drifts=len(watch.drifts),
+        drifts=watch.noticed,
         alarms=watch.alarms,
         click_rate=_finite(learner.clicks.click_rate),
         batches=stopwatch.batches,

@@ -98,7 +98,7 @@ def send_order(
             for record in roles.poll(_AT_ONCE, _LOOK_EVERY):
                 now = decode_roles(record.value or b"")
                 if now.obeyed > offset:
-                    if now.obeyed == offset + 1 and now.refused is not None:
-                        raise RoleError(now.refused)
+                    if offset in now.refused:
+                        raise RoleError(now.refused[offset])
                     return now
     return None

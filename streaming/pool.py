@@ -64,8 +64,9 @@ class Loosened:
     """A policy whose slate is, with some probability, replaced by a random one.
 
     Any policy that states its propensities can be loosened. The probability of a slate's first k
-    items is (1 - epsilon) times the policy's plus epsilon times that of drawing at random, and the
-    propensity of an item given those before it is the ratio of two such numbers.
+    items is (1 - epsilon) times the policy's plus epsilon times that of drawing at random, so the
+    propensity of an item given those before it is the mean of the two policies', weighted by how
+    likely the items before it came from either.
 
     Parameters
     ----------
@@ -86,10 +87,13 @@ class Loosened:
     def propensities(self, requests: Requests, slates: Rows) -> Floats:
         """Return the probability of each slot's item given those before: float64 [B, K]."""
         own, any_ = (p.propensities(requests, slates) for p in (self._policy, self._random))
-        prefixes = (1.0 - self._epsilon) * own.cumprod(axis=1)
-        prefixes += self._epsilon * any_.cumprod(axis=1)
-        prefixes[:, 1:] /= prefixes[:, :-1].copy()
-        return np.asarray(prefixes)
+        chances = np.empty_like(own)
+        random = np.full(len(own), self._epsilon)  # given the items so far: their product is tiny
+        for k in range(own.shape[1]):
+            drawn = random * any_[:, k]
+            chances[:, k] = (1.0 - random) * own[:, k] + drawn
+            random = np.divide(drawn, chances[:, k], out=random, where=chances[:, k] > 0.0)
+        return chances
 
 
 class Pool:

@@ -137,6 +137,9 @@ class OutcomeRecord(msgspec.Struct, frozen=True, kw_only=True):
         Why nothing may learn from this outcome, if it is suspected to be a bot's or a flood.
     shadow : dict of str to list of K floats
         By challenger, the propensities that it would have had, stated when it was decided.
+    again : bool
+        Whether a ranking of this user was taken in between the decision and this one: the slate was
+        not drawn for it, but perhaps shown a second time.
     """
 
     partition: int
@@ -164,6 +167,7 @@ class OutcomeRecord(msgspec.Struct, frozen=True, kw_only=True):
     signs: list[float] = []
     quarantined: str | None = None
     shadow: dict[str, list[float]] = {}
+    again: bool = False
     schema: int = SCHEMA
 
 

@@ -165,11 +165,16 @@ class Referee:
             self._contests = {n: _Contest(self._rules, self._slots, level) for n in others}
 
     def take(self, records: Sequence[OutcomeRecord]) -> None:
-        """Take in outcomes, in their order; corrections and what is quarantined are passed over."""
+        """Take in outcomes, in their order, as far as they count.
+
+        Corrections and what is quarantined do not, nor do slates that were shown again: nothing was
+        drawn for them, so they are no more evidence than the first time they were.
+        """
         assert self._roles is not None
-        champion = self._roles.champion
+        champion, since = self._roles.champion, self._roles.since
         for record in records:
-            if record.seq < self._roles.since or record.corrects is not None or record.quarantined:
+            plain = record.corrects is None and not (record.quarantined or record.again)
+            if record.seq < since or not plain:
                 continue
             for name, contest in self._contests.items():
                 found = contest.take(record, name, champion)
@@ -181,9 +186,10 @@ class Referee:
         return self._orders
 
     def _answer(self, name: str, found: Judgement) -> list[Order]:
-        reason = f"the gate: {found.reason}"
+        assert self._roles is not None
+        reason, revision = f"the gate: {found.reason}", self._roles.revision
         if found.promoted:
-            return [Promote(policy=name, reason=reason)]
-        if found.worse and self._roles is not None and self._roles.canary == name:
-            return [Canary(policy=name, share=0.0, reason=reason)]
+            return [Promote(policy=name, reason=reason, revision=revision)]
+        if found.worse and self._roles.canary == name:
+            return [Canary(policy=name, share=0.0, reason=reason, revision=revision)]
         return []

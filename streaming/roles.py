@@ -1,7 +1,9 @@
 """Who decides: a champion, for a share of users a canary, and the orders that change it.
 
 Orders are what people, the gate and the watch over drift ask for. What becomes of one is a pure
-function of the roles as they are, so whoever folds the same orders arrives at the same roles.
+function of the roles as they are, so whoever folds the same orders arrives at the same roles. One
+that states a `revision` is meant for those roles alone, and refused by any other: what was
+concluded from one champion's outcomes must not befall the next.
 """
 
 from __future__ import annotations
@@ -74,8 +76,8 @@ class Roles(msgspec.Struct, frozen=True, kw_only=True):
         How many orders have changed anything.
     obeyed : int
         The offset in `orders` after the last order that was obeyed or refused.
-    refused : str or None
-        Why the last order was refused, if it was.
+    refused : dict of int to str
+        Why orders were refused, by their offsets in `orders`: of those that were read last.
     policies : list of str
         All policies of the loop: those that can be given a role.
     """
@@ -89,7 +91,7 @@ class Roles(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     revision: int = 0
     obeyed: int = 0
-    refused: str | None = None
+    refused: dict[int, str] = {}
     policies: list[str] = []
     schema: int = SCHEMA
 
@@ -124,6 +126,11 @@ class Roles(msgspec.Struct, frozen=True, kw_only=True):
         revision = self.revision + 1
         return msgspec.structs.replace(self, revision=revision, reason=reason, **roles)
 
+    def meant(self, revision: int | None) -> None:
+        """Raise `RoleError` if something was concluded from other roles than these."""
+        if revision not in (None, self.revision):
+            raise RoleError("the roles have changed since that was concluded")
+
     def challenger(self, name: str) -> str:
         """Return the name of a policy that is not the champion, or raise `RoleError`."""
         if name not in self.policies:
@@ -143,9 +150,11 @@ class Promote(msgspec.Struct, frozen=True, kw_only=True, tag_field="order", tag=
 
     policy: str
     reason: str = "by command"
+    revision: int | None = None
 
     def obeyed(self, roles: Roles, learned: int) -> Roles:
         """Return the roles after it, or raise `RoleError`."""
+        roles.meant(self.revision)
         name = roles.challenger(self.policy)
         return roles.changed(
             self.reason,
@@ -163,9 +172,11 @@ class Canary(msgspec.Struct, frozen=True, kw_only=True, tag_field="order", tag="
     policy: str
     share: float
     reason: str = "by command"
+    revision: int | None = None
 
     def obeyed(self, roles: Roles, learned: int) -> Roles:
         """Return the roles after it, or raise `RoleError`."""
+        roles.meant(self.revision)
         name = roles.challenger(self.policy)
         if not 0.0 <= self.share <= 1.0:
             raise RoleError(f"a canary is a share of users between 0 and 1, not {self.share:g}")
@@ -180,9 +191,11 @@ class Rollback(msgspec.Struct, frozen=True, kw_only=True, tag_field="order", tag
     """Take back the latest change: the canary, or if there is none, the promotion."""
 
     reason: str = "by command"
+    revision: int | None = None
 
     def obeyed(self, roles: Roles, learned: int) -> Roles:
         """Return the roles after it, or raise `RoleError`."""
+        roles.meant(self.revision)
         if roles.canary is not None:
             return roles.changed(self.reason, canary=None, share=0.0)
         if roles.before is None:

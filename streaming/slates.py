@@ -114,6 +114,7 @@ class Slates:
             version=issued.version,
             candidates=issued.candidates,
             shadow={name: chances[: len(items)] for name, chances in issued.shadow.items()},
+            again=issued.ordinal < user.rankings,
         )
 
     def _foreign(self, event: RankingEvent, items: list[str], user: UserState) -> OpenRanking:

@@ -78,6 +78,7 @@ class OpenRanking(msgspec.Struct, array_like=True, gc=False):
     rewards: list[float] = []
     quarantined: str | None = None
     shadow: dict[str, list[float]] = {}
+    again: bool = False
 
     @property
     def size(self) -> int:

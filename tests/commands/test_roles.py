@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import urllib.request
+from threading import Event, Timer
 from typing import TYPE_CHECKING
 
 import pytest
 
 from agents.api import RecloopError
+from commands import serve
 from commands.guards import guarded
-from streaming import GateRules, WorkerConfig
+from streaming import DriftRules, Exposition, GateRules, MemoryBus, Worker, WorkerConfig
+from streaming.drift import Watch
+from tests.streaming.support import CONFIG, Loop, OrderPolicy, user
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from streaming import Report
     from tests.commands.support import Running, Said
 
 LOG = "obd:random/women"
@@ -92,3 +97,41 @@ def test_options_of_the_gate_become_its_rules() -> None:
 def test_options_that_make_no_rules_are_refused(options: dict[str, object], said: str) -> None:
     with pytest.raises(RecloopError, match=said):
         guarded(WorkerConfig(slate_size=2), **options)  # type: ignore[arg-type]
+
+
+class Reopened(Worker):
+    """Begins from the topics again, as after an abort, and is told to stop."""
+
+    def step(self, timeout: float = 0.0) -> int:
+        self.watch = Watch(DriftRules())
+        self.stop.set()
+        return 0
+
+    stop = Event()
+
+
+def test_alarms_that_are_forgotten_are_none() -> None:
+    worker = Reopened(MemoryBus(), OrderPolicy, CONFIG)
+    worker.watch.alarms = 1
+    serve._work(worker, worker.stop, None)
+    assert worker.watch.alarms == 0
+
+
+def test_the_last_figures_are_told_though_nothing_follows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop, stop, told = Loop(MemoryBus()), Event(), list[int]()
+    loop.announce()
+    worker = Worker(loop.transport, OrderPolicy, CONFIG)
+    loop.send(user("anna", "hello", 1000, x=1.0))
+
+    def tell(_: Exposition, report: Report) -> None:
+        told.append(report.events)
+        stop.set()
+
+    monkeypatch.setattr(Exposition, "tell", tell)
+    late = Timer(10.0, stop.set)
+    late.start()
+    serve._work(worker, stop, None)
+    late.cancel()
+    assert told == [1]

@@ -107,6 +107,19 @@ def test_who_comes_back_in_time_is_known_and_later_is_somebody_new(loop: Loop) -
     worker.close()
 
 
+def test_who_comes_back_with_nonsense_leaves_nothing(loop: Loop) -> None:
+    """What their absence was told by comes in the same batch, so nobody was forgotten before."""
+    worker = Worker(loop.transport, OrderPolicy, AWAY)
+    visit(loop, "anna", 1000)
+    drain(worker)
+    loop.tick(2000 + ABSENCE)
+    loop.send(ranking("anna", "nonsense", 2000 + ABSENCE, "no such item"))
+    drain(worker)
+    assert users(loop) == set()
+    assert b"anna" not in latest(loop, TOPICS.recommendations)
+    worker.close()
+
+
 def test_what_is_open_outlives_its_user(loop: Loop) -> None:
     """Where a partition is behind, nothing closes in the others, however late it is there."""
     rules = replace(RULES, window=RULES.horizon, absence=RULES.horizon, idle=10**9)

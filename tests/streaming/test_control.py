@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -180,12 +181,64 @@ def test_what_cannot_be_obeyed_is_refused_and_the_rest_goes_on() -> None:
     shop.order(Promote(policy="unifrom"))
     drain(shop.worker)
     refused = shop.told()
-    assert refused.refused is not None
-    assert "did you mean 'uniform'" in refused.refused
+    assert refused.refused.keys() == {0, 1}
+    assert "did you mean 'uniform'" in refused.refused[1]
     assert (refused.champion, refused.revision, refused.obeyed) == (before.champion, 0, 2)
     shop.order(Promote(policy="uniform"))
     drain(shop.worker)
-    assert (shop.told().champion, shop.told().refused) == ("uniform", None)
+    assert (shop.told().champion, shop.told().refused) == ("uniform", {})
+
+
+def test_who_ordered_hears_of_a_refusal_though_others_were_obeyed_in_the_same_batch() -> None:
+    shop = Shop()
+    shop.order(Explore(epsilon=0.1))  # waits, so that nobody can say beforehand what is refused
+    heard: list[str] = []
+
+    def send() -> None:
+        with pytest.raises(RoleError) as error:
+            send_order(shop.loop.transport, TOPICS, Rollback(), patience=30.0)
+        heard.append(str(error.value))
+
+    sender = Thread(target=send)
+    sender.start()
+    while len(shop.loop.read(TOPICS.orders)) < 2:
+        pass
+    shop.order(Explore(epsilon=0.2))
+    drain(shop.worker)
+    sender.join()
+    assert "nothing to roll back to" in heard[0]
+    assert shop.told().obeyed == 3
+
+
+def test_what_was_concluded_of_other_roles_is_refused() -> None:
+    """The gate's and the watch's conclusions meet somebody's order in the same batch."""
+    shop = Shop()
+    was = shop.worker.control.roles.revision
+    shop.order(Promote(policy="uniform"))
+    concluded = Promote(policy=shop.bold, revision=was), Rollback(revision=was)
+    shop.worker.control.ask(concluded)
+    drain(shop.worker)
+    assert (shop.told().champion, shop.told().revision) == ("uniform", was + 1)
+    shop.worker.control.ask([Rollback(revision=was + 1), Rollback(revision=was + 1)])
+    drain(shop.worker)
+    assert (shop.told().champion, shop.told().revision) == ("order", was + 2)
+
+
+def test_an_outcome_says_whether_its_slate_was_shown_before() -> None:
+    shop = Shop()
+    told = shop.loop.recommended()["u0"]
+    items = [RankedItem(slot.id) for slot in told.items]
+    for n, id_ in enumerate((told.id, "reloaded")):
+        event = RankingEvent(id=id_, timestamp=2000 + n, user="u0", items=items, decision=told.id)
+        shop.loop.send(event)
+        drain(shop.worker)
+    shop.loop.tick(4000)
+    shop.visit()
+    drain(shop.worker)
+    mine = [outcome for outcome in shop.loop.outcomes() if outcome.user == "u0"]
+    assert [(o.ranking, o.again) for o in mine[:2]] == [(told.id, False), ("reloaded", True)]
+    assert mine[0].request == mine[1].request
+    assert not any(outcome.again for outcome in mine[2:])
 
 
 def test_raised_exploration_is_logged_as_it_was() -> None:

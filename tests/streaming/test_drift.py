@@ -20,11 +20,11 @@ BOUND = 300
 """Outcomes after the shift within which there must be an alarm."""
 
 
-def told(watch: Watch, rates: list[tuple[int, float]], seed: int) -> None:
+def told(watch: Watch, rates: list[tuple[int, float]], seed: int, roles: Roles = ROLES) -> None:
     """Let a learner tell of outcomes whose click rate is constant, then another."""
     rng = np.random.default_rng(seed)
     learner = Learner(Weights(OrderPolicy()), watchers=[watch])
-    watch.begin(ROLES)
+    watch.begin(roles)
     seq = 0
     for count, rate in rates:
         records = []
@@ -98,6 +98,23 @@ def test_what_was_agreed_on_follows() -> None:
             assert (orders[0].epsilon, orders[0].half_life) == (0.3, 50)
         watch.begin(ROLES)
         assert watch.orders() == []
+
+
+def test_one_change_is_answered_once_though_two_workers_see_it() -> None:
+    late = Watch(DriftRules(action="rollback"))
+    told(late, [(STEADY, 0.3), (20, 0.1)], seed=0)
+    assert late.orders() == []  # it has not noticed yet
+    answered = ROLES.changed("drift: the other worker has")
+    late.begin(answered)
+    told(late, [(SHIFTED, 0.1)], seed=1, roles=answered)
+    assert late.alarms == 0
+
+
+def test_what_follows_is_meant_for_the_roles_of_then() -> None:
+    watch = Watch(DriftRules(action="rollback"))
+    told(watch, [(STEADY, 0.3), (SHIFTED, 0.1)], seed=0, roles=ROLES.changed("a canary"))
+    (order,) = watch.orders()
+    assert order == Rollback(reason=order.reason, revision=1)
 
 
 def test_nothing_is_concluded_from_corrections_quarantine_and_what_nobody_saw() -> None:

@@ -155,6 +155,7 @@ def test_outcomes_that_nobody_or_not_all_stated_teach_nothing() -> None:
         {"policy": "somebody"},
         {"corrects": 3, "replaced": [0.0]},
         {"quarantined": "a bot"},
+        {"again": True},
         {"propensities": [0.5, 0.5]},
     )
     odd = [msgspec.structs.replace(records[0], **change) for change in changes]

@@ -110,6 +110,18 @@ def test_a_loosened_policy_states_what_it_does(policy: LinUCB) -> None:
     assert abs(same - expected) < 5 * np.sqrt(0.25 / len(ASKED))
 
 
+def test_the_least_likely_slate_has_chances_too() -> None:
+    """Of 100 out of 30,000 items: its probability is less than any number that floats hold."""
+    many = catalogue(30_000)
+    asked = requests(many, [np.arange(30_000)], slots=100, seed=1)
+    loosened, random = Loosened(Popular(), 0.5), Uniform()
+    slates = random.decide(asked).slates
+    chances = loosened.propensities(asked, slates)[0]
+    own, any_ = (p.propensities(asked, slates)[0] for p in (Popular(), random))
+    assert chances[0] == pytest.approx(0.5 * own[0] + 0.5 * any_[0])
+    np.testing.assert_allclose(chances[1:], any_[1:])  # the first item has given it away
+
+
 def test_raised_exploration_is_everyones_and_decays() -> None:
     policies = pool()
     champion, thompson, _ = policies.policies.values()
