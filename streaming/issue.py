@@ -26,11 +26,12 @@ def issue(
     touch: Touch,
     config: WorkerConfig,
 ) -> Issued | None:
-    """Issue a decision to its user, unless it is what the user has anyway.
+    """Issue a decision to its user, unless it is what the user has anyway, challengers included.
 
     A user's request keeps its key until a ranking is taken in, so the decision for it is made with
-    the same random numbers however often it is made, and changes only if the model, the items or
-    the user did.
+    the same random numbers however often it is made, and changes only if the models, the items or
+    the user did. What challengers say of it is part of it: kept from an earlier making for some
+    slates and not for others, it would be no policy's chances.
 
     Parameters
     ----------
@@ -69,8 +70,8 @@ def issue(
         current is not None
         and not touch.described
         and current.expires > time
-        and (current.items, current.propensities, current.policy)
-        == (issued.items, issued.propensities, issued.policy)
+        and (current.items, current.propensities, current.policy, current.shadow)
+        == (issued.items, issued.propensities, issued.policy, issued.shadow)
     ):
         return None
     user.issues += 1

@@ -14,6 +14,7 @@ from streaming.exchange import ShareError
 from streaming.records import outcomes_of
 from streaming.roles import RoleError
 from streaming.rules import GateRules
+from streaming.state import UserState
 from streaming.transport.memory import MemoryBus
 from streaming.worker import Worker
 from tests.streaming.support import (
@@ -92,6 +93,34 @@ def test_what_challengers_would_have_shown_is_logged_with_decision_and_outcome()
         assert outcome.shadow == decided[outcome.ranking].shadow
         assert outcome.shadow["uniform"] == pytest.approx([1 / 5, 1 / 4])
         assert len(outcome.shadow) == 2
+
+
+def test_a_slate_that_stays_is_told_anew_when_a_challenger_has_learned() -> None:
+    """Else chances would be old for slates that stay and new for others: no policy's."""
+    loop = Loop(MemoryBus())
+    loop.announce()
+    worker = Worker(
+        loop.transport, CHALLENGERS[0], CONFIG, challengers=[lambda: from_spec("lints")]
+    )
+    hello = user("u0", "hello", 1000, x=0.3, y=-0.5)
+    loop.send(hello, user("u1", "hello", 1000, x=0.3, y=-0.5))
+    drain(worker)
+    before, told = loop.recommended()["u0"], loop.recommended()["u1"]
+    items = [RankedItem(slot.id) for slot in told.items]
+    loop.send(RankingEvent(id=told.id, timestamp=2000, user="u1", items=items))
+    loop.send(interaction("u1", "click", 2010, told.id, items[1].id))
+    loop.tick(4000)
+    drain(worker)
+    loop.send(interaction("u0", "early", 4000, "still to come"))
+    drain(worker)
+    after, slates = loop.recommended()["u0"], worker._shelf.slates
+    assert after.items == before.items
+    requests = slates.requests(["u0"], [UserState(fields=hello.fields)], [4000])
+    shown = np.array([slates.rows([slot.id for slot in after.items])])
+    challenger = worker.learner.pool.policies["lints"]
+    assert after.shadow["lints"] == challenger.propensities(requests, shown)[0].tolist()
+    assert after.shadow != before.shadow
+    worker.close()
 
 
 def test_a_worker_that_restores_itself_has_the_challengers_it_had() -> None:
