@@ -287,10 +287,9 @@ class Worker:
         watch, held = self.stopwatch, self._held
         with watch.over("poll"):
             records = self._consumer.poll(self._config.batch_size, timeout)
-            if not held.current:
-                self._check_alone()
-                if held.move():
-                    return 0
+            self._check_alone()
+            if not held.current and held.move():
+                return 0
             records = held.unworked(records)
             self._shelf.look(to_the_end=False)
             self._exchange.listen()

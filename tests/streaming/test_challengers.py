@@ -146,5 +146,10 @@ def test_a_gate_is_refused_where_workers_share_the_partitions() -> None:
     other.step()
     with pytest.raises(ShareError, match="gate"):
         judging.step()
-    other.close()
     judging.close()
+    again = Worker(loop.transport, OrderPolicy, gated, challengers=CHALLENGERS)
+    assert len(again.partitions) < CONFIG.partitions  # what it had is its own at once
+    with pytest.raises(ShareError, match="gate"):
+        again.step()
+    again.close()
+    other.close()
