@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 from river import drift
 
 from streaming.roles import Explore, Rollback
+from streaming.watermark import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +81,7 @@ class Watch:
         self._rules = rules
         self.drifts: deque[Drift] = deque(maxlen=_KEPT)
         self.noticed = self.alarms = 0
-        self._revision, self._said = 0, ""
+        self._revision, self._said, self._newest = 0, "", NEVER
         self._orders: list[Order] = []
         self._restart()
 
@@ -96,9 +97,14 @@ class Watch:
             self._restart()
 
     def take(self, records: Sequence[OutcomeRecord]) -> None:
-        """Take in outcomes, in their order; corrections and what is quarantined are passed over."""
+        """Take in outcomes, in their order; corrections and what is quarantined are passed over.
+
+        So is what is older than what was seen: a partition's past, when it is taken over.
+        """
         for record in records:
-            if record.corrects is None and not record.quarantined and any(record.seen):
+            plain = record.corrects is None and not record.quarantined and any(record.seen)
+            if plain and record.closed >= self._newest:
+                self._newest = record.closed
                 self._take(record)
 
     def orders(self) -> list[Order]:

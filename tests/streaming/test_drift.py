@@ -110,6 +110,22 @@ def test_one_change_is_answered_once_though_two_workers_see_it() -> None:
     assert late.alarms == 0
 
 
+def test_the_past_of_a_partition_that_is_taken_over_is_no_change() -> None:
+    watch, rng = Watch(DriftRules()), np.random.default_rng(0)
+    watch.begin(ROLES)
+    for time, rate in ((10_000, 0.6), (0, 0.2), (20_000, 0.6)):
+        rewards = (rng.random((1000, 2)) < rate).astype(float).tolist()
+        watch.take(
+            [
+                outcome(
+                    n, closed=time + n, rewards=earned, predictions=[rate, rate], seen=[True] * 2
+                )
+                for n, earned in enumerate(rewards)
+            ]
+        )
+    assert watch.alarms == watch.noticed == 0
+
+
 def test_what_follows_is_meant_for_the_roles_of_then() -> None:
     watch = Watch(DriftRules(action="rollback"))
     told(watch, [(STEADY, 0.3), (SHIFTED, 0.1)], seed=0, roles=ROLES.changed("a canary"))
