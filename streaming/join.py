@@ -253,6 +253,8 @@ class Join:
             return
         fact = self._read(event, time, user, record, opener)
         user.remembered[mark] = time
+        if self._rules.absence and user.latest < 0:
+            user.life = max(1, now, time)  # past all by which an earlier one can have begun
         user.latest = max(user.latest, time)
         self._watermark.observe(time)
         match fact:

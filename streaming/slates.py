@@ -173,13 +173,14 @@ class Slates:
     ) -> Requests:
         """Return the next request of every user: key, context and all that is available."""
         keys = np.array([key_named(name) for name in names], dtype=np.uint64)
+        lives = np.array([user.life for user in users], dtype=np.uint64)
         ordinals = np.array([user.rankings for user in users], dtype=np.uint64)
         width = self._schema.width
         context = np.frombuffer(
             b"".join([self._context_of(user) for user in users]), dtype=np.float32
         )
         return Requests(
-            keys=derive(keys, ordinals),
+            keys=derive(np.where(lives > 0, derive(keys, lives), keys), ordinals),
             users=keys,
             context=context.reshape(len(users), width).copy(),
             candidates=np.tile(self._open, (len(users), 1)),

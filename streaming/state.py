@@ -132,6 +132,8 @@ class UserState(msgspec.Struct, array_like=True, gc=False):
         By ranking id: those whose window has passed and whose outcomes may still be corrected.
     latest : int
         The newest time of what was taken in; -1 if that was not noted.
+    life : int
+        Tells the user apart from who had the name before and was forgotten: 0 if nobody is.
     """
 
     fields: list[Field] = []
@@ -144,6 +146,7 @@ class UserState(msgspec.Struct, array_like=True, gc=False):
     remembered: dict[int, int] = {}
     closed: dict[str, OpenRanking] = {}
     latest: int = -1
+    life: int = 0
 
     @property
     def idle(self) -> bool:

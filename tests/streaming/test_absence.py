@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import structs
 
+from agents import Uniform
 from streaming.config import ConfigError, WorkerConfig
 from streaming.events import InteractionEvent
 from streaming.rules import RuleError, Rules
@@ -104,6 +105,24 @@ def test_who_comes_back_in_time_is_known_and_later_is_somebody_new(loop: Loop) -
     assert fresh.ordinal == 1
     assert fresh.context == [0.0] * len(fresh.context)
     assert worker.report().absent == 1
+    worker.close()
+
+
+def test_every_life_draws_for_itself(loop: Loop) -> None:
+    """Whoever is somebody new is not shown the old slates again, by the old random numbers."""
+    worker = Worker(loop.transport, Uniform, AWAY)
+    requests, ids = set(), set()
+    for life in range(5):
+        visit(loop, "anna", 1000 + life * (ABSENCE + 500), f" {life}")
+        drain(worker)
+        told = loop.recommended()["anna"]
+        assert told.ordinal == 1
+        requests.add(told.request)
+        ids.add(told.id)
+        loop.tick(1000 + life * (ABSENCE + 500) + ABSENCE + 400)
+        drain(worker)
+    assert worker.report().absent == 5
+    assert len(requests) == len(ids) == 5
     worker.close()
 
 
