@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streaming.records import OutcomeRecord
-    from streaming.roles import Order, Roles
+    from streaming.roles import Order, Raised, Roles
     from streaming.rules import DriftRules
 
 Kind: TypeAlias = Literal["reward", "calibration"]
@@ -82,13 +82,14 @@ class Watch:
         self.drifts: deque[Drift] = deque(maxlen=_KEPT)
         self.noticed = self.alarms = 0
         self._revision, self._said, self._newest = 0, "", NEVER
+        self._raised: Raised | None = None
         self._orders: list[Order] = []
         self._restart()
 
     def begin(self, roles: Roles) -> None:
         """Forget what was ordered: what a worker folds to restore itself was answered long ago."""
         self._orders = []
-        before, self._revision = self._revision, roles.revision
+        before, self._revision, self._raised = self._revision, roles.revision, roles.raised
         if (
             roles.revision != before
             and roles.reason.startswith(_DRIFT)
@@ -133,13 +134,14 @@ class Watch:
         if bad:
             self.alarms += 1
             self._restart()
-            self._orders += self._answer(str(bad[0]))
+            self._orders += self._answer(bad[0])
 
-    def _answer(self, reason: str) -> list[Order]:
-        self._said = reason
+    def _answer(self, alarm: Drift) -> list[Order]:
+        self._said = reason = str(alarm)
         if self._rules.action == "rollback":
             return [Rollback(reason=reason, revision=self._revision)]
-        if self._rules.action == "explore":
+        exploring = self._raised is not None and self._raised.now(alarm.seq) > 0.0
+        if self._rules.action == "explore" and not exploring:  # which costs reward, and so alarms
             rules = self._rules
             return [Explore(epsilon=rules.epsilon, half_life=rules.half_life, reason=reason)]
         return []

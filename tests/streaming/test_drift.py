@@ -126,6 +126,22 @@ def test_the_past_of_a_partition_that_is_taken_over_is_no_change() -> None:
     assert watch.alarms == watch.noticed == 0
 
 
+@pytest.mark.parametrize(("seq", "orders"), [(0, 0), (10**6, 1)])
+def test_exploration_is_not_raised_by_what_it_costs_itself(seq: int, orders: int) -> None:
+    """Nothing is ordered while slates are random, and again once they are not any more."""
+    watch = Watch(DriftRules(action="explore"))
+    raised = Explore(epsilon=0.2, half_life=STEADY).obeyed(ROLES, 0)
+    watch.begin(raised)
+    rng = np.random.default_rng(0)
+    for count, rate in ((STEADY, 0.3), (SHIFTED, 0.1)):
+        rewards = (rng.random((count, 2)) < rate).astype(float).tolist()
+        watch.take(
+            [outcome(seq, rewards=r, predictions=[rate] * 2, seen=[True] * 2) for r in rewards]
+        )
+    assert watch.alarms == 1
+    assert len(watch.orders()) == orders
+
+
 def test_what_follows_is_meant_for_the_roles_of_then() -> None:
     watch = Watch(DriftRules(action="rollback"))
     told(watch, [(STEADY, 0.3), (SHIFTED, 0.1)], seed=0, roles=ROLES.changed("a canary"))
