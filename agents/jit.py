@@ -26,7 +26,8 @@ from types import FunctionType
 from typing import Any, TypeVar, cast
 
 import numba
-from numba.core import event
+from numba.core import event, types
+from numba.experimental import structref
 from platformdirs import user_cache_path
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
@@ -144,6 +145,28 @@ def _digest(file: Path) -> str:
     for path in sorted(sources):
         digest.update(sources[path])
     return digest.hexdigest()
+
+
+class Pack(structref.StructRefProxy):
+    """Many arguments of kernels as one, which numba then unpacks once instead of at every call.
+
+    It holds on to its arrays. A kernel reads them as `pack.values`, a tuple.
+    """
+
+
+@structref.register
+class _PackType(types.StructRef):
+    """The type of a pack, by the types of its values."""
+
+
+structref.define_boxing(_PackType, Pack)
+structref.define_constructor(Pack, _PackType, ["values"])
+
+
+@compiled
+def packed(values: tuple[Any, ...]) -> Any:
+    """Return a tuple of arrays, numbers and other such tuples as a `Pack`."""
+    return Pack(values)
 
 
 class _Notice(event.Listener):

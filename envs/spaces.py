@@ -103,12 +103,12 @@ class SlateSpace(MultiDiscrete[np.int64]):
             If it has not. Whether its places are distinct and in range is not looked at.
         """
         slates = np.asarray(action, order="C")
-        if slates.dtype.kind not in "iu":
-            raise ActionError(f"a slate is made of integers, not of {slates.dtype}: {action!r}")
+        if slates.dtype is not _INT64:
+            if slates.dtype.kind not in "iu":
+                raise ActionError(f"a slate is made of integers, not of {slates.dtype}: {action!r}")
+            slates = slates.astype(_INT64)
         if slates.shape != self._shape:
             raise ActionError(f"a slate here has the shape {self.shape}, not {slates.shape}")
-        if slates.dtype != _INT64:
-            slates = slates.astype(_INT64)
         return slates[None] if self.lanes is None else slates
 
     def __eq__(self, other: object) -> bool:

@@ -70,7 +70,7 @@ class WorldVectorEnv(VectorEnv[Observation, Slates, NDArray[Any]]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.single_action_space = action_space(world)
         self.action_space = SlateSpace(world.num_candidates, world.slate_size, num_envs)
-        self._waiting = False
+        self._waiting = True
         self._frames = Frames(world)
 
     def reset(
@@ -108,7 +108,8 @@ class WorldVectorEnv(VectorEnv[Observation, Slates, NDArray[Any]]):
         else:
             self.world.renew(mask & fresh, keys)
             self.world.renew(mask & ~fresh)
-        self._waiting = bool(self.world.lanes["ended"].any())
+        ended = self.world.lanes["ended"]
+        self._waiting = self.mode is AutoresetMode.DISABLED and bool(ended.any())
         return self._frames.opening(), {}
 
     def step(self, actions: Slates) -> Step:
@@ -121,19 +122,15 @@ class WorldVectorEnv(VectorEnv[Observation, Slates, NDArray[Any]]):
             then.
         """
         slates = self.action_space.shaped(actions)
-        if not len(self.world):
-            raise ActionError("there are no users: call reset() before the first step")
-        if self.mode is AutoresetMode.DISABLED and self._waiting:
-            self.action_space.read(actions)
-            waiting = np.flatnonzero(self.world.lanes["ended"]).tolist()
-            raise ActionError(f"environments {waiting} have ended: reset them before the next step")
+        if self._waiting:
+            self._refuse(actions)
         frame = self._frames.take()
         gone = self.world.visit(slates, frame, renew=self._renews)
         if gone < 0:
             self.action_space.read(actions)  # which says what is wrong
         infos: dict[str, Any] = {}
-        self._waiting = gone > 0
         if gone:
+            self._waiting = self.mode is AutoresetMode.DISABLED
             if self.episode_statistics:
                 infos = frame.episodes()
             if self.mode is AutoresetMode.SAME_STEP:
@@ -150,13 +147,20 @@ class WorldVectorEnv(VectorEnv[Observation, Slates, NDArray[Any]]):
         self.world.renew(ended)
         self.world.open(frame.told[1:], ended)
         self.world.see(frame)
-        self._waiting = False
         return {
             "final_obs": final,
             "_final_obs": ended,
             "final_info": infos,
             "_final_info": ended,
         }
+
+    def _refuse(self, actions: Slates) -> None:
+        """Say which environments wait to be reset."""
+        if not len(self.world):
+            raise ActionError("there are no users: call reset() before the first step")
+        self.action_space.read(actions)
+        waiting = np.flatnonzero(self.world.lanes["ended"]).tolist()
+        raise ActionError(f"environments {waiting} have ended: reset them before the next step")
 
     def _mask(self, options: dict[str, Any] | None) -> Mask:
         if options is None or "reset_mask" not in options:

@@ -17,7 +17,6 @@ from simulators.buffers import KEPT
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from simulators.records import Feedback
     from simulators.world import BatchedWorld
 
 
@@ -30,13 +29,16 @@ class Frame:
         Has been reset: a frame is for as many lanes.
     single : bool
         Whether the observation is that of one user, without an axis of lanes.
+    observed : bool
+        Whether somebody looks on. Otherwise there is no room for context and documents.
 
     Attributes
     ----------
     told : float32 [1 + S, B, K]
         The rewards, and the signals.
+    seen, expected : bool and float64 [B, K]
     reward : float64 [B]
-    terminated, truncated : bool [B]
+    asked, terminated, truncated : bool [B]
     context, documents : float32 [B, D] and [B, M, F]
         What is observed; no documents where there is a catalogue.
     observation : dict of arrays
@@ -45,44 +47,43 @@ class Frame:
         Whose episode ended at this step. This and what follows is only written if one did.
     totals, lengths, seconds : [B]
         What these episodes came to; 0 elsewhere.
-    arrays : tuple
-        All of that in the order of `simulators.loops`.
+    packed : Pack
+        All of that, as `simulators.loops` takes it.
     """
 
-    def __init__(self, world: BatchedWorld, *, single: bool = False) -> None:
+    def __init__(self, world: BatchedWorld, *, single: bool = False, observed: bool = True) -> None:
         B, K, M = len(world), world.slate_size, world.num_candidates
-        self.told = np.empty((1 + len(world.signals), B, K), np.float32)
-        self.reward = np.empty(B)
-        self.terminated, self.truncated, self.ended, asked = np.empty((4, B), np.bool_)
-        self.context = np.empty((B, world.context_width), np.float32)
-        shape = (B, M, world.item_width) if world.catalogue is None else (0, 0, 0)
-        self.documents = np.empty(shape, np.float32)
-        self.totals, self.seconds = np.empty(B), np.empty(B)
+        self.told = np.empty(world.blank.shape, np.float32)
+        self.seen, self.expected = np.empty((B, K), np.bool_), np.empty((B, K))
+        self.reward, self.totals, self.seconds = np.empty(B), np.empty(B), np.empty(B)
+        self.asked, self.ended = np.empty(B, np.bool_), np.empty(B, np.bool_)
+        self.terminated, self.truncated = np.empty(B, np.bool_), np.empty(B, np.bool_)
         self.lengths = np.empty(B, np.int64)
-        self.arrays: tuple[Any, ...] = (
+        self.context = np.empty((B, world.context_width) if observed else (0, 0), np.float32)
+        drawn = observed and world.catalogue is None
+        self.documents = np.empty((B, M, world.item_width) if drawn else (0, 0, 0), np.float32)
+        self.feedback = (
+            self.asked,
             self.told,
-            np.empty((B, K), np.bool_),
-            np.empty((B, K)),
             self.reward,
+            self.seen,
+            self.expected,
             self.terminated,
             self.truncated,
-            asked,
-            self.context,
-            self.documents,
-            (self.ended, self.totals, self.lengths, self.seconds),
         )
-        lane: Any = 0 if single else slice(None)
-        self.observation: dict[str, NDArray[Any]] = {
-            signal.name: told[lane]
-            for signal, told in zip(world.signals, self.told[1:], strict=True)
-        }
-        self.observation["user"] = self.context[lane]
+        episodes = self.ended, self.totals, self.lengths, self.seconds
+        self.packed = world.pack(self.feedback, episodes, self.context, self.documents)
+        self.observation: dict[str, NDArray[Any]] = dict(
+            zip(world.signal_names, self.told[1:], strict=True)
+        )
+        self.observation["user"] = self.context
         if world.catalogue is None:
-            self.observation["documents"] = self.documents[lane]
-        outside: list[NDArray[Any]] = [self.told, self.reward, self.terminated, self.truncated]
-        outside += [self.context, self.documents, *self.observation.values()]
-        outside += [self.ended, self.totals, self.lengths, self.seconds]
-        outside += [array.base for array in outside if array.base is not None]
+            self.observation["documents"] = self.documents
+        outside = [self.told, self.reward, self.terminated, self.truncated, *episodes]
+        outside += self.observation.values() if observed else self.feedback
+        if single:
+            self.observation = {name: all_[0] for name, all_ in self.observation.items()}
+            outside += self.observation.values()
         self._outside = tuple({id(array): array for array in outside}.values())
         self._unheld = 0
 
@@ -97,34 +98,28 @@ class Frame:
     def episodes(self) -> dict[str, Any]:
         """Return the infos that Gymnasium would gather of episodes that ended."""
         told = self.ended
-        episode = {"r": self.totals, "l": self.lengths, "t": self.seconds}
-        return {"episode": episode | {"_r": told, "_l": told, "_t": told}, "_episode": told}
-
-
-def unobserved(feedback: Feedback) -> tuple[Any, ...]:
-    """Return feedback as `Frame.arrays` are, for kernels to write where nobody looks on."""
-    B = len(feedback.reward)
-    return (
-        feedback.told,
-        feedback.seen,
-        feedback.expected,
-        feedback.reward,
-        feedback.terminated,
-        feedback.truncated,
-        feedback.asked,
-        np.empty((0, 0), np.float32),
-        np.empty((0, 0, 0), np.float32),
-        (np.empty(B, np.bool_), np.empty(B), np.empty(B, np.int64), np.empty(B)),
-    )
+        episode = {
+            "r": self.totals,
+            "l": self.lengths,
+            "t": self.seconds,
+            "_r": told,
+            "_l": told,
+            "_t": told,
+        }
+        return {"episode": episode, "_episode": told}
 
 
 class Frames:
     """The frames of an environment; see `Frame` for the parameters."""
 
-    def __init__(self, world: BatchedWorld, *, single: bool = False) -> None:
-        self._world, self._single = world, single
+    def __init__(self, world: BatchedWorld, *, single: bool = False, observed: bool = True) -> None:
+        self._world, self._kind = world, {"single": single, "observed": observed}
         self._kept: list[Frame] = []
         self._turn = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the frames: what is packed is of this process alone."""
+        return self.__dict__ | {"_kept": []}
 
     def opening(self) -> dict[str, NDArray[Any]]:
         """Return what is observed before anybody's first visit."""
@@ -141,7 +136,7 @@ class Frames:
             frame = kept[self._turn]
             if frame.free():
                 return frame
-        frame = Frame(self._world, single=self._single)
+        frame = Frame(self._world, **self._kind)
         frame.settle()
         if len(kept) < KEPT:
             kept.append(frame)

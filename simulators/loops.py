@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from agents.jit import bound, compiled, entry
-from simulators.frames import unobserved
+from simulators.frames import Frame
 from simulators.lanes import advance, enter, first_fault
 from simulators.records import Feedback
 
@@ -92,7 +92,7 @@ class Kernels(NamedTuple):
     Parameters
     ----------
     come : callable
-        `come(lanes, state, began, mask, later, now)`: users come; returns how many.
+        `come(users, mask, later, now)`: users come; returns how many.
     visit : callable
         See `_visit`.
     """
@@ -111,12 +111,11 @@ def _kernels_of(loops: Loops) -> Kernels:
 
 def entries_of(world: BatchedWorld, loops: Loops) -> Kernels:
     """Return the kernels of a world that has been reset, for the types of what it keeps."""
-    kernels, users = _kernels_of(loops), (world.lanes, world._kept, world.began)
-    feedback = world._feedback()
-    rest = True, True, True, 0.0, np.empty(feedback.seen.shape, np.int64), unobserved(feedback)
+    kernels, users, frame = _kernels_of(loops), world._users, Frame(world, observed=False)
+    choices = np.empty(frame.seen.shape, np.int64)
     return Kernels(
-        entry(kernels.come, *users, feedback.asked, _NEXT, 0.0),
-        entry(kernels.visit, *users, *world._rules, *rest),
+        entry(kernels.come, users, frame.asked, _NEXT, 0.0),
+        entry(kernels.visit, users, frame.packed, True, True, True, 0.0, choices),
     )
 
 
@@ -134,9 +133,8 @@ show: Loop = offer_all
 open: Loop = offer_all
 
 
-def _come(
-    lanes: NDArray[Any], state: Any, began: Floats, mask: Mask, later: np.uint64, now: float
-) -> int:
+def _come(users: Any, mask: Mask, later: np.uint64, now: float) -> int:
+    lanes, state, began, _ = users.values
     came = enter(lanes, mask, later, began, now)
     if came > 0:
         begin(lanes, mask, state)
@@ -144,27 +142,16 @@ def _come(
 
 
 def _visit(
-    lanes: NDArray[Any],
-    state: Any,
-    began: Floats,
-    blank: NDArray[np.float32],
-    candidates: int,
-    horizon: int,
-    offered: bool,
-    renew: bool,
-    observe: bool,
-    now: float,
-    choices: Rows,
-    frame: Any,
+    users: Any, frame: Any, offered: bool, renew: bool, observe: bool, now: float, choices: Rows
 ) -> int:
     """Show every user a slate, and write what comes of it into a frame.
 
     Parameters
     ----------
-    lanes, state, began
-        The users, and since when they are there, in seconds.
-    blank : float32 [1 + S, B, K]
-    candidates, horizon : int
+    users : Pack
+        See `BatchedWorld.reset`.
+    frame : Pack
+        See `simulators.frames.Frame`.
     offered : bool
         Whether what is on offer was drawn already.
     renew : bool
@@ -174,15 +161,15 @@ def _visit(
     now : float
         Seconds, on the clock of `began`.
     choices : int64 [B, K]
-    frame : tuple of arrays
-        See `simulators.frames.Frame`.
 
     Returns
     -------
     int
         How many users are gone; -1 - b if what lane b is shown is no slate: nothing has happened.
     """
-    told, seen, expected, reward, terminated, truncated, asked, context, documents, episodes = frame
+    lanes, state, began, (blank, candidates, horizon) = users.values
+    feedback, episodes, context, documents = frame.values
+    asked, told, reward, seen, expected, terminated, truncated = feedback
     fault = first_fault(choices, candidates, not observe)
     if fault >= 0:
         return -1 - fault
@@ -205,7 +192,7 @@ def _visit(
         _episodes(lanes, asked, began, now, *episodes)
     if renew and vacant:
         came = ~asked
-        come(lanes, state, began, came, _NEXT, now)
+        come(users, came, _NEXT, now)
         open(state, came, told[1:])
     if observe:
         offer(lanes, state)
@@ -235,15 +222,9 @@ def _episodes(
 
 
 def _come_by_hooks(
-    world: BatchedWorld,
-    lanes: NDArray[Any],
-    state: Any,
-    began: Floats,
-    mask: Mask,
-    later: np.uint64,
-    now: float,
+    world: BatchedWorld, users: Any, mask: Mask, later: np.uint64, now: float
 ) -> int:
-    came = enter(lanes, mask, later, began, now)
+    came = enter(world.lanes, mask, later, world.began, now)
     if came > 0:
         world._begin(mask)
     return came
@@ -251,20 +232,17 @@ def _come_by_hooks(
 
 def _visit_by_hooks(
     world: BatchedWorld,
-    lanes: NDArray[Any],
-    state: Any,
-    began: Floats,
-    blank: NDArray[np.float32],
-    candidates: int,
-    horizon: int,
+    users: Any,
+    frame: Any,
     offered: bool,
     renew: bool,
     observe: bool,
     now: float,
     choices: Rows,
-    frame: Any,
 ) -> int:
-    told, seen, expected, reward, terminated, truncated, asked, context, documents, episodes = frame
+    lanes, _, began, (blank, candidates, horizon) = users
+    feedback, episodes, context, documents = frame
+    asked, told, reward, seen, expected, terminated, truncated = feedback
     fault = first_fault(choices, candidates, not observe)
     if fault >= 0:
         return int(-1 - fault)
@@ -273,9 +251,7 @@ def _visit_by_hooks(
     told[:] = blank
     for array in (seen, expected, reward, terminated, truncated):
         array[:] = 0
-    names = world.signal_names
-    feedback = Feedback(asked, told, names, reward, seen, expected, terminated, truncated)
-    world._answer(choices, feedback)
+    world._answer(choices, Feedback(world.signal_names, *feedback))
     gone = advance(lanes, told, horizon, reward, terminated, truncated)
     world._moved()
     if gone > 0:

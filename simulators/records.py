@@ -76,13 +76,13 @@ class Feedback:
 
     Parameters
     ----------
+    names : tuple of S str
+        The signals' names.
     asked : bool [B]
         Whether the lane had a user who asked. The other rows are blank.
     told : float32 [1 + S, B, K]
         The rewards, and then the S signals in their order: one array, since making and passing many
         is most of what a single user's step costs.
-    names : tuple of S str
-        The signals' names.
     reward : float64 [B]
         The rewards' sum: what the visit was worth.
     seen : bool [B, K]
@@ -97,9 +97,9 @@ class Feedback:
         nobody has to look.
     """
 
+    names: tuple[str, ...]
     asked: Mask
     told: NDArray[np.float32]
-    names: tuple[str, ...]
     reward: Floats
     seen: Mask
     expected: Floats

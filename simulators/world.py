@@ -14,15 +14,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from weakref import proxy
 
 import numpy as np
 
 from agents import PAD, Catalogue, Outcomes, Requests, Uniform
+from agents.jit import packed
 from agents.streams import derive
 from simulators import lanes
 from simulators.bounds import Myopic
 from simulators.buffers import SMALLEST, Buffers
-from simulators.frames import unobserved
+from simulators.frames import Frames
 from simulators.lanes import copy_lanes
 from simulators.loops import entries_of, hooks_of
 from simulators.records import LANE, Feedback, Response, Signal, WorldError
@@ -265,9 +267,7 @@ class BatchedWorld(ABC):
         self._allocate(len(seeds))
         self._kept = self._keeps()
         self.began = np.zeros(len(seeds))
-        horizon = -1 if self.horizon is None else self.horizon
-        self._users = self.lanes, self._kept, self.began
-        self._rules = self.blank, self.num_candidates, horizon
+        self._wrap()
         self._enter(np.ones(len(seeds), dtype=np.bool_), _FIRST)
 
     def renew(self, mask: Mask, seeds: Keys | None = None) -> None:
@@ -284,22 +284,43 @@ class BatchedWorld(ABC):
             self.lanes["episode"][mask] = 0
         self._enter(mask, _FIRST if seeds is not None else _NEXT)
 
-    def _bind(self) -> Kernels:
-        """Have all that happens at a visit done by one kernel, unless a hook is in Python."""
+    def _whole(self) -> Loops | None:
+        """Return the loops that one kernel can call, which there are unless a hook is in Python."""
         hooks = ("_begin", "_answer", "_look", "_offer", "_show", "open")
         own = any(getattr(type(self), name) is not getattr(BatchedWorld, name) for name in hooks)
-        loops = None if own else self._loops()
+        return None if own else self._loops()
+
+    def pack(self, *values: Any) -> Any:
+        """Return arrays and numbers as the one argument that the world's kernels take for them."""
+        return values if self._whole() is None else packed(values)
+
+    def _wrap(self) -> None:
+        """Pack the users, since when they are there, in seconds, and the rules they are under."""
+        horizon = -1 if self.horizon is None else self.horizon
+        rules = self.blank, self.num_candidates, horizon
+        self._users = self.pack(self.lanes, self._kept, self.began, rules)
+        self._frames = Frames(proxy(self), observed=False)
+
+    def _bind(self) -> Kernels:
+        """Have all that happens at a visit done by one kernel, unless a hook is in Python."""
+        loops = self._whole()
         self._kernels = hooks_of(self) if loops is None else entries_of(self, loops)
         return self._kernels
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the kernels: machine code is of this process alone."""
-        return self.__dict__ | {"_kernels": None}
+        """Leave out the kernels, and what is packed for them: machine code is of this process."""
+        return self.__dict__ | {"_kernels": None, "_users": None, "_frames": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Pack the users again."""
+        self.__dict__.update(state)
+        if len(self):
+            self._wrap()
 
     def _enter(self, mask: Mask, later: np.uint64) -> None:
         kernels = self._kernels or self._bind()
         mask = np.ascontiguousarray(mask, dtype=np.bool_)
-        came = kernels.come(*self._users, mask, later, perf_counter())
+        came = kernels.come(self._users, mask, later, perf_counter())
         if came:
             self._moved()
 
@@ -353,18 +374,16 @@ class BatchedWorld(ABC):
         """
         self._fit(choices)
         choices = np.ascontiguousarray(choices, dtype=np.int64)
-        feedback = self._feedback()
         visit, now = (self._kernels or self._bind()).visit, perf_counter()
-        arrays = unobserved(feedback)
-        gone = visit(*self._users, *self._rules, self._offered, False, False, now, choices, arrays)
+        frame = self._frames.take()
+        gone = visit(self._users, frame.packed, self._offered, False, False, now, choices)
         if gone < 0:
             raise WorldError(
                 f"{self.name} was shown {choices[-1 - gone].tolist()} in lane {-1 - gone}: "
                 f"a slate has distinct places among the candidates, 0 to {self.num_candidates - 1}"
             )
-        feedback.gone = gone
         self._moved()
-        return feedback
+        return Feedback(self.signal_names, *frame.feedback, gone)
 
     def visit(self, choices: Rows, frame: Frame, *, renew: bool = False) -> int:
         """Do all that an environment does in a step, and write it into a frame of its own.
@@ -384,10 +403,7 @@ class BatchedWorld(ABC):
             -1 - b, and nothing has happened.
         """
         visit, now = (self._kernels or self._bind()).visit, perf_counter()
-        arrays = frame.arrays
-        gone: int = visit(
-            *self._users, *self._rules, self._offered, renew, True, now, choices, arrays
-        )
+        gone: int = visit(self._users, frame.packed, self._offered, renew, True, now, choices)
         if gone >= 0:
             self._offered, self._asked = True, None
         return gone
@@ -398,20 +414,6 @@ class BatchedWorld(ABC):
         if self.catalogue is None:
             self.prepare()
             self._show(frame.documents)
-
-    def _feedback(self) -> Feedback:
-        """Return feedback in which anything may have happened."""
-        B, shape = len(self.lanes), self.blank.shape
-        return Feedback(
-            np.empty(B, np.bool_),
-            self._room("told", shape),
-            self.signal_names,
-            np.empty(B),
-            np.empty(shape[1:], np.bool_),
-            np.empty(shape[1:]),
-            np.empty(B, np.bool_),
-            np.empty(B, np.bool_),
-        )
 
     def requests(self) -> Requests:
         """Return what the present users ask; see `World.requests`."""

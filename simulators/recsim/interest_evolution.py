@@ -150,7 +150,7 @@ class InterestEvolution(BatchedWorld):
 
     def _allocate(self, lanes: int) -> None:
         self.users: NDArray[Any] = np.zeros(lanes, dtype=USER)
-        self.topics: Rows = np.zeros((lanes, self.num_candidates), dtype=np.int64)
+        self.topics: NDArray[np.uint8] = np.zeros((lanes, self.num_candidates), dtype=np.uint8)
 
     def _loops(self) -> Loops:
         return Loops(_begin, _answer, _look, _offer, _show)
@@ -235,15 +235,15 @@ def _look(state: Any, context: NDArray[np.float32]) -> None:
 @compiled
 def _show(state: Any, documents: NDArray[np.float32]) -> None:
     topics = state[1]
+    rows = documents.reshape(topics.shape[0], -1)
     for b in range(topics.shape[0]):
+        rows[b] = 0.0  # at once, which is faster than document by document
         for j in range(topics.shape[1]):
-            for c in range(TOPICS):
-                documents[b, j, c] = 0.0
             documents[b, j, topics[b, j]] = 1.0
 
 
 @compiled
-def _appeal(users: NDArray[Any], topics: Rows, chance: float, out: Floats) -> None:
+def _appeal(users: NDArray[Any], topics: NDArray[np.uint8], chance: float, out: Floats) -> None:
     for b in range(topics.shape[0]):
         watch = min(users[b].budget, LENGTH)
         for j in range(topics.shape[1]):
@@ -262,7 +262,7 @@ def _quality(mean: float, offer: np.uint64, place: int) -> float:
 def _worth(
     lanes: NDArray[Any],
     users: NDArray[Any],
-    topics: Rows,
+    topics: NDArray[np.uint8],
     means: Floats,
     pace: float,
     chance: float,
