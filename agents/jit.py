@@ -150,8 +150,18 @@ def _digest(file: Path) -> str:
 class Pack(structref.StructRefProxy):
     """Many arguments of kernels as one, which numba then unpacks once instead of at every call.
 
-    It holds on to its arrays. A kernel reads them as `pack.values`, a tuple.
+    It holds on to its arrays. A kernel reads them as `pack.values`.
+
+    Parameters
+    ----------
+    values : tuple
+        Arrays, numbers, and other such tuples.
     """
+
+    def __new__(cls, values: tuple[Any, ...]) -> Pack:
+        """Have numba make it."""
+        pack: Pack = _packed(values)
+        return pack
 
 
 @structref.register
@@ -159,13 +169,13 @@ class _PackType(types.StructRef):
     """The type of a pack, by the types of its values."""
 
 
-structref.define_boxing(_PackType, Pack)
-structref.define_constructor(Pack, _PackType, ["values"])
+_define: Any = structref
+_define.define_boxing(_PackType, Pack)
+_define.define_constructor(Pack, _PackType, ["values"])
 
 
 @compiled
-def packed(values: tuple[Any, ...]) -> Any:
-    """Return a tuple of arrays, numbers and other such tuples as a `Pack`."""
+def _packed(values: tuple[Any, ...]) -> Pack:
     return Pack(values)
 
 

@@ -70,7 +70,7 @@ class WorldVectorEnv(VectorEnv[Observation, Slates, NDArray[Any]]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.single_action_space = action_space(world)
         self.action_space = SlateSpace(world.num_candidates, world.slate_size, num_envs)
-        self._waiting = True
+        self._waiting = not len(world)
         self._frames = Frames(world)
 
     def reset(

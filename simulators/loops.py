@@ -149,7 +149,8 @@ def _visit(
     Parameters
     ----------
     users : Pack
-        See `BatchedWorld.reset`.
+        The lanes, the state, since when users are there, in seconds, and the rules: what is blank,
+        float32 [1 + S, B, K], how many candidates there are, and the horizon or -1.
     frame : Pack
         See `simulators.frames.Frame`.
     offered : bool

@@ -19,7 +19,7 @@ from weakref import proxy
 import numpy as np
 
 from agents import PAD, Catalogue, Outcomes, Requests, Uniform
-from agents.jit import packed
+from agents.jit import Pack
 from agents.streams import derive
 from simulators import lanes
 from simulators.bounds import Myopic
@@ -292,7 +292,7 @@ class BatchedWorld(ABC):
 
     def pack(self, *values: Any) -> Any:
         """Return arrays and numbers as the one argument that the world's kernels take for them."""
-        return values if self._whole() is None else packed(values)
+        return values if self._whole() is None else Pack(values)
 
     def _wrap(self) -> None:
         """Pack the users, since when they are there, in seconds, and the rules they are under."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -128,6 +129,29 @@ def test_whoever_holds_many_frames_gets_others() -> None:
         del frame
     for kept, copy in zip(held, copies, strict=True):
         assert all(np.array_equal(kept[name], copy[name]) for name in copy)
+
+
+def test_feedback_that_is_held_is_not_written_again() -> None:
+    world = InterestEvolution(6, 3)
+    world.reset(seeds(4))
+    kept: list[tuple[NDArray[Any], NDArray[Any]]] = []
+    for step in range(4 * KEPT):
+        feedback = world.step(slates(world, 4, step))
+        held = (feedback.rewards, feedback.seen, feedback.expected[1:], feedback.asked)
+        array = held[step % len(held)]
+        kept.append((array, array.copy()))
+        del feedback, held, array
+    assert all(np.array_equal(array, before) for array, before in kept)
+
+
+def test_frames_can_be_copied() -> None:
+    world = InterestEvolution(6, 3)
+    world.reset(seeds(4))
+    frames = Frames(world)
+    frames.take()
+    copy = deepcopy(frames).take()
+    assert world.visit(slates(world, 4, 0), copy) == 0
+    assert not np.shares_memory(copy.told, frames.take().told)
 
 
 def test_machine_code_stays_behind_when_a_world_is_pickled() -> None:
