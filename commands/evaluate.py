@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agents.api import RecloopError
-from commands.console import Json, Seed, emit, figure, note, say, table
+from commands.console import Json, Seed, emit, figure, say, table
 from commands.gate import Asked, judge, tell
 from commands.offline import REPLICATES, How, OfSize, counting, of_size, two_numbers
-from commands.sources import LOG_HELP, POLICY_HELP, open_log, open_policy
+from commands.sources import LOG_HELP, POLICY_HELP, open_log, open_policy, warn_of_untrained
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,7 +97,7 @@ def evaluate(
         _make_room(plot)
     log = of_size(open_log(logs), slots, jobs)
     policies = {address: open_policy(address, seed)[0] for address in policy}
-    _warn_of_untrained(policies)
+    warn_of_untrained(policies, "evaluated")
     how = How(
         _one_of("--interval", interval, ("bootstrap", "bernstein", "sequence")),
         None if bounds is None else two_numbers("--bounds", bounds),
@@ -193,13 +193,3 @@ def _one_of(option: str, given: str, known: tuple[str, ...]) -> str:
     if given not in known:
         raise RecloopError(f"{option} {given}: it is one of {', '.join(known)}")
     return given
-
-
-def _warn_of_untrained(policies: dict[str, Policy]) -> None:
-    """Tell if a policy that learns was given as new: what it will have learned may differ."""
-    for address, policy in policies.items():
-        if getattr(policy, "version", 1) == 0 and policy.name != "uniform":
-            note(
-                f"{address} has learned nothing yet and is evaluated as it is; to evaluate what it "
-                "learns, `train` it and give the folder"
-            )

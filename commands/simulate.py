@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agents.api import RecloopError
-from commands.console import Json, Seed, emit, figure, progress, say, table
+from commands.console import Json, Seed, emit, figure, note, progress, say, table
 from commands.loop import PARTITIONS, PREFIX, Client, Partitions, Prefix, Properties
 from commands.recording import Recording, sending, write_log, write_minari
 from commands.sources import (
@@ -24,8 +24,12 @@ from commands.sources import (
     open_policy,
     open_world,
     seeds,
+    warn_of_untrained,
 )
 from commands.train import Candidates, Slate
+
+if TYPE_CHECKING:
+    from simulators import Standing
 
 
 def simulate(
@@ -84,6 +88,7 @@ def simulate(
     world = open_world(env, seed=seed, candidates=candidates, slate_size=slate_size, horizon=steps)
     if world.endless:
         raise RecloopError(f"nobody ever leaves {env}: say for how many --steps to play")
+    warn_of_untrained(policies, "simulated")
     recording = Recording()
     with ExitStack() as open_:
         if traffic is not None:  # what is wrong with the broker is said before a file is made
@@ -102,6 +107,7 @@ def simulate(
                 record=dict.fromkeys(policies, recording.recorders),
                 progress=lambda _, done, total: advance(done, total),
             )
+    _warn_of_bounds(found, list(world.bounds()))
     if as_json:
         documents = {
             name: {
@@ -127,3 +133,13 @@ def simulate(
     for kind, figures in recording.told().items():
         said = ", ".join(f"{name} {value}" for name, value in figures.items())
         say(f"{kind}: {said}")
+
+
+def _warn_of_bounds(found: dict[str, Standing], bounds: list[str]) -> None:
+    """Tell if the better bound is none on these users, so that scores mean nothing."""
+    low, high = bounds[0], bounds[-1]
+    if found[high].value.mean <= found[low].value.mean:
+        note(
+            f"{high} earns no more than {low} here, so that no score means anything: it plans for "
+            "whole sessions; leave --steps away, or take more steps and users"
+        )

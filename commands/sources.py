@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from agents.api import RecloopError
-from commands.console import progress
+from commands.console import note, progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -268,3 +268,13 @@ def open_policy(address: str, seed: int, weights: Path | None = None) -> tuple[P
     if (saved.options, saved.explore) != (spec.options, spec.explore):
         raise RecloopError(f"{weights} holds what {saved} has learned, which is not for {spec}")
     return load(weights, policy), spec
+
+
+def warn_of_untrained(policies: dict[str, Policy], doing: str) -> None:
+    """Tell if a policy that learns was given as new: what it will have learned may differ."""
+    for address, policy in policies.items():
+        if getattr(policy, "version", 1) == 0 and policy.name != "uniform":
+            note(
+                f"{address} has learned nothing yet and is {doing} as it is; to see what it comes "
+                "to when it has, `train` it and give the folder"
+            )

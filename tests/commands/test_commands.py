@@ -233,7 +233,9 @@ def test_every_world_tells_returns_and_scores_between_its_bounds(
     command: Callable[..., Said], world: str
 ) -> None:
     words = ("simulate", "--env", f"recloop/{world}-v0", "--policy", "popular")
-    found = command(*words, "--users", 12, "--steps", 3, "--seed", 5, "--json").json
+    said = command(*words, "--users", 12, "--steps", 3, "--seed", 5, "--json")
+    found = said.json
+    assert "popular has learned nothing yet" in said.err
     assert (found["env"], found["seed"]) == (f"recloop/{world}-v0", 5)
     told = found["policies"]
     assert list(told)[:2] == ["random", "myopic"]
@@ -244,7 +246,9 @@ def test_every_world_tells_returns_and_scores_between_its_bounds(
         assert standing["episodes"] == 12
         assert standing["return_se"] >= 0
     best = told.get("oracle", told["myopic"])
-    if best["return_mean"] > told["random"]["return_mean"]:
+    ordered = best["return_mean"] > told["random"]["return_mean"]
+    assert ("no score means anything" in said.err) != ordered
+    if ordered:
         assert (told["random"]["score"], best["score"]) == (0.0, 1.0)
 
 
