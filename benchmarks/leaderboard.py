@@ -313,7 +313,7 @@ def main(words: list[str] | None = None) -> None:
     told = (
         f".venv/bin/python -m benchmarks.leaderboard --seeds {given.seeds} "
         f"--lanes {given.lanes} --steps {given.steps}"
-    )
+    ) + ("" if given.worlds == list(WORLDS) else f" --worlds {' '.join(given.worlds)}")
     given.out.mkdir(parents=True, exist_ok=True)
     for world in given.worlds:
         draw(cells, world, budget, given.out)
