@@ -28,6 +28,7 @@ import numpy as np
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from agents import from_spec
+from benchmarks.bare import confluent_consumer
 from benchmarks.feed import ITEMS, START, Feed, announce, config_of
 from benchmarks.live import CLIENTS, POLICY
 from streaming import Worker
@@ -93,7 +94,7 @@ def bare_confluent_kafka(servers: str, _client: str, config: WorkerConfig) -> No
         {"bootstrap.servers": servers, "transactional.id": "echo", "linger.ms": 0, "log_level": 0}
     )
     producer.init_transactions()
-    consumer = _reader(servers, config.topics.feedback, config.partitions, "echo")
+    consumer = confluent_consumer(servers, config.topics.feedback, "echo", config.partitions)
     out = config.topics.recommendations
     print("ready", flush=True)
     while not told_to_stop():
@@ -118,21 +119,6 @@ ROLES = {
 }
 
 
-def _reader(servers: str, topic: str, partitions: int, group: str) -> confluent.Consumer:
-    reader = confluent.Consumer(
-        {
-            "bootstrap.servers": servers,
-            "group.id": group,
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-            "receive.message.max.bytes": 2**31 - 1,
-            "log_level": 0,
-        }
-    )
-    reader.assign([confluent.TopicPartition(topic, p, 0) for p in range(partitions)])
-    return reader
-
-
 def delays(role: str, client: str, seconds: float, rate: int) -> list[float]:
     """Return the seconds from every send to its answer."""
     config = config_of("echo.")
@@ -151,7 +137,9 @@ def delays(role: str, client: str, seconds: float, rate: int) -> list[float]:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdout.readline()
-        reader = _reader(servers, config.topics.recommendations, config.partitions, "reader")
+        reader = confluent_consumer(
+            servers, config.topics.recommendations, "reader", config.partitions
+        )
         total, over = int(rate * seconds), time.perf_counter() + 3 * seconds + 10
 
         def read() -> None:

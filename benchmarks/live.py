@@ -28,6 +28,7 @@ import kafka
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from agents import from_spec
+from benchmarks.bare import confluent_consumer
 from benchmarks.feed import Feed, announce, config_of, send
 from streaming import Worker
 from streaming.restore import read_topic
@@ -155,18 +156,8 @@ def bare_confluent_kafka(
         {"bootstrap.servers": servers, "transactional.id": name, "log_level": 0}
     )
     producer.init_transactions()
-    consumer = confluent.Consumer(
-        {
-            "bootstrap.servers": servers,
-            "group.id": name,
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-            "receive.message.max.bytes": 2**31 - 1,
-            "log_level": 0,
-        }
-    )
     feedback = config.topics.feedback
-    consumer.assign([confluent.TopicPartition(feedback, p, 0) for p in range(config.partitions)])
+    consumer = confluent_consumer(servers, feedback, name, config.partitions)
     batch, seen, done = config.batch_size, 0, 0
     clock = _Clock()
     while seen < events:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import venv
+from importlib.metadata import version
 from pathlib import Path
 
 from platformdirs import user_cache_dir
@@ -32,7 +33,10 @@ def python_with(requirement: str) -> Path:
     if not is_there(requirement):
         print(f"installing {requirement} into {python.parent.parent}, once", file=sys.stderr)
         venv.create(python.parent.parent, with_pip=True, clear=True)
-        command = [str(python), "-m", "pip", "install", "--quiet", requirement]
-        subprocess.run(command, check=True)  # noqa: S603 - our own
+        # Our torch goes first: left to itself, pip would take gigabytes for CUDA.
+        torch = f"torch=={version('torch').partition('+')[0]}"
+        for wanted in (torch, requirement):
+            command = [str(python), "-m", "pip", "install", "--quiet", wanted]
+            subprocess.run(command, check=True)  # noqa: S603 - our own
         (python.parent.parent / "complete").touch()
     return python

@@ -20,6 +20,7 @@ import confluent_kafka as confluent
 import kafka
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
+from benchmarks.bare import confluent_consumer
 from streaming.transport import EmbeddedBroker, TopicSpec, connect
 
 if TYPE_CHECKING:
@@ -128,24 +129,9 @@ def confluent_kafka_produce(servers: str, topic: str, messages: int) -> float:
     return time.perf_counter() - began
 
 
-def _confluent_consumer(servers: str, topic: str, group: str) -> Any:
-    consumer = confluent.Consumer(
-        {
-            "bootstrap.servers": servers,
-            "group.id": group,
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-            "receive.message.max.bytes": 2**31 - 1,
-            "log_level": 0,
-        }
-    )
-    consumer.assign([confluent.TopicPartition(topic, 0, 0)])
-    return consumer
-
-
 def confluent_kafka_consume(servers: str, topic: str, messages: int) -> float:
     """Read everything in batches."""
-    consumer, seen = _confluent_consumer(servers, topic, f"bare-{next(_names)}"), 0
+    consumer, seen = confluent_consumer(servers, topic, f"bare-{next(_names)}"), 0
     began = time.perf_counter()
     while seen < messages:
         seen += len(consumer.consume(min(BATCH, messages - seen), 0.2))
@@ -159,7 +145,7 @@ def confluent_kafka_transact(servers: str, topic: str, messages: int) -> float:
     name = f"bare-{next(_names)}"
     producer = _confluent_producer(servers, name)
     producer.init_transactions()
-    consumer, seen = _confluent_consumer(servers, topic, name), 0
+    consumer, seen = confluent_consumer(servers, topic, name), 0
     began = time.perf_counter()
     while seen < messages:
         records = consumer.consume(min(BATCH, messages - seen), 0.2)
