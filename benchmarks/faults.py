@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from agents.api import State
     from streaming import Transport
-    from streaming.join import Feedback
+    from streaming.events import Feedback
 
 SPEC = "linucb:interactions=false+epsilon=0.1"
 ITEMS = tuple("abcdefgh")

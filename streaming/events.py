@@ -34,14 +34,14 @@ class BadEventError(RecloopError):
     """An event that breaks the contract; the message is the dead letter's reason."""
 
 
-class Field(msgspec.Struct, frozen=True):
+class Field(msgspec.Struct, frozen=True, gc=False):
     """A named value: bool, number, string, list of strings or list of numbers."""
 
     name: Name
     value: Value
 
 
-class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
+class _Event(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="event"):
     """What every event has."""
 
     id: Name
@@ -50,7 +50,14 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
     @property
     def time(self) -> int:
         """Event time in milliseconds since the epoch."""
-        return milliseconds(self.timestamp)
+        timestamp = self.timestamp
+        if type(timestamp) is int and 0 <= timestamp < LATEST:
+            return timestamp
+        return milliseconds(timestamp)
+
+    def check(self) -> None:
+        """Refuse what types alone cannot: times and numbers out of range, lists of mixed types."""
+        _ = self.time
 
 
 class ItemEvent(_Event, frozen=True, kw_only=True, tag="item"):
@@ -59,6 +66,11 @@ class ItemEvent(_Event, frozen=True, kw_only=True, tag="item"):
     item: Name
     fields: list[Field] = []
 
+    def check(self) -> None:
+        """See `_Event`."""
+        super().check()
+        _check_fields(self.fields)
+
 
 class UserEvent(_Event, frozen=True, kw_only=True, tag="user"):
     """What is known of a user, from now on."""
@@ -66,8 +78,13 @@ class UserEvent(_Event, frozen=True, kw_only=True, tag="user"):
     user: Name
     fields: list[Field] = []
 
+    def check(self) -> None:
+        """See `_Event`."""
+        super().check()
+        _check_fields(self.fields)
 
-class RankedItem(msgspec.Struct, frozen=True):
+
+class RankedItem(msgspec.Struct, frozen=True, gc=False):
     """One slot of a ranking."""
 
     id: Name
@@ -87,6 +104,12 @@ class RankingEvent(_Event, frozen=True, kw_only=True, tag="ranking"):
     policy: Name | None = None
     version: Version = 0
 
+    def check(self) -> None:
+        """See `_Event`."""
+        super().check()
+        _check_fields(self.fields)
+        _check_slots(self.items)
+
 
 class InteractionEvent(_Event, frozen=True, kw_only=True, tag="interaction"):
     """A user did something with an item of a ranking; `value` weighs it (seconds watched, say)."""
@@ -99,6 +122,13 @@ class InteractionEvent(_Event, frozen=True, kw_only=True, tag="interaction"):
     value: float = 1.0
     fields: list[Field] = []
 
+    def check(self) -> None:
+        """See `_Event`."""
+        super().check()
+        _check_fields(self.fields)
+        if not -_LARGEST <= self.value <= _LARGEST:
+            raise BadEventError(f"value {self.value} does not fit float32")
+
 
 class Erasure(msgspec.Struct, frozen=True):
     """That a user is to be forgotten: on the topic a record without a value, keyed by the user."""
@@ -106,6 +136,7 @@ class Erasure(msgspec.Struct, frozen=True):
     user: Name
 
 
+Feedback: TypeAlias = UserEvent | RankingEvent | InteractionEvent
 Event: TypeAlias = ItemEvent | UserEvent | RankingEvent | InteractionEvent
 
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
@@ -163,7 +194,7 @@ def decode(value: bytes) -> Event:
         raise BadEventError(f"not JSON: {error}") from None
     except RecursionError:
         raise BadEventError("not in the contract: nested too deeply") from None
-    _check(event)
+    event.check()
     return event
 
 
@@ -189,23 +220,10 @@ def encode(event: Event) -> bytes:
     return _encoder.encode(event)
 
 
-def _check(event: Event) -> None:
-    """Refuse what types alone cannot: times and numbers out of range, lists of mixed types."""
-    _ = event.time
-    for field in event.fields:
-        _check_field(field)
-    match event:
-        case InteractionEvent(value=value) if abs(value) > _LARGEST:
-            raise BadEventError(f"value {value} does not fit float32")
-        case RankingEvent(items=items):
-            _check_slots(items)
-        case _:
-            pass
-
-
-def _check_field(field: Field) -> None:
-    if isinstance(field.value, list) and len(set(map(type, field.value))) > 1:
-        raise BadEventError(f"field {field.name!r} mixes strings and numbers in one list")
+def _check_fields(fields: list[Field]) -> None:
+    for field in fields:
+        if isinstance(field.value, list) and len(set(map(type, field.value))) > 1:
+            raise BadEventError(f"field {field.name!r} mixes strings and numbers in one list")
 
 
 def _check_slots(items: list[RankedItem]) -> None:

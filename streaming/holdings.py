@@ -91,14 +91,46 @@ class Holdings:
         """Whether what is in hand is what the group gives."""
         return self._held.keys() == self._given()
 
-    def unworked(self, records: list[Record]) -> list[Record]:
-        """Return those of some records that are next in a partition in hand."""
-        return [
-            record
-            for record in records
-            if record.partition in self._held
-            and record.offset >= self._held[record.partition].position
-        ]
+    def unworked(self, records: list[Record]) -> dict[int, list[Record]]:
+        """Return by partition in hand those of some records that are next there."""
+        found: dict[int, list[Record]] = {partition: [] for partition in self._held}
+        for record in records:
+            mine = found.get(record.partition)
+            if mine is not None:
+                mine.append(record)
+        for partition, mine in found.items():
+            start = self._held[partition].position
+            if mine and mine[0].offset < start:
+                found[partition] = [record for record in mine if record.offset >= start]
+        return found
+
+    def times(self) -> dict[int, int]:
+        """Return the watermark of every partition in hand."""
+        return {partition: held.join.watermark for partition, held in self._held.items()}
+
+    def settled_until(self) -> int:
+        """Return the time by which nothing more is expected in any partition in hand.
+
+        Rankings close by this time in all of them alike, so the order of outcomes is that of event
+        time, however the partitions are read. Only partitions of which everything is read are not
+        waited for: where nothing is open, and where nothing has come for long, which are idle.
+        """
+        joins = {partition: held.join for partition, held in self._held.items()}
+        newest = max(join.watermark for join in joins.values())
+        idle = max(newest, self._exchange.newest) - self._config.rules.idle
+        behind = [j for j in joins.values() if j.watermark < max(newest, idle)]
+        if not any(join.empty or join.watermark < idle for join in behind):
+            return min(join.watermark for join in joins.values())
+        ends, positions = self._consumer.end_offsets(), self._consumer.positions()
+        waited_for = []
+        for partition, join in joins.items():
+            where = self.address(partition)
+            read = positions.get(where, 0) >= ends.get(where, 1)
+            if read:
+                join.advance(idle)
+            if not (read and join.empty):
+                waited_for.append(join.watermark)
+        return min([*waited_for, max(join.watermark for join in joins.values())])
 
     def address(self, partition: int) -> TopicPartition:
         """Return where a partition's feedback lies."""

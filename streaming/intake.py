@@ -8,51 +8,56 @@ from streaming.events import BadEventError, ItemEvent, decode, erasure_of
 from streaming.transport.partitioner import partition_of
 
 if TYPE_CHECKING:
-    from streaming.events import Erasure
-    from streaming.join import Feedback, Join
+    from collections.abc import Iterable
+
+    from streaming.events import Erasure, Feedback
+    from streaming.join import Join
     from streaming.transport.api import Record
 
 
-def event_in(
-    record: Record, join: Join, largest: int, partitions: int
-) -> Feedback | Erasure | None:
-    """Return the event that a record holds; None, and a dead letter, if it holds none.
+def events_in(
+    records: Iterable[Record], join: Join, largest: int, partitions: int
+) -> list[tuple[Feedback | Erasure, Record]]:
+    """Return the events that records hold, each with its record; what holds none is buried.
 
     Parameters
     ----------
-    record : Record
-        Of `feedback`.
+    records : iterable of Record
+        Of one partition of `feedback`.
     join : Join
-        Of its partition.
+        Of that partition.
     largest : int
         How many bytes an event may have.
     partitions : int
         How many partitions `feedback` has.
     """
-    size = len(record.value or b"")
-    if size > largest:
-        reason = f"{size} bytes are too large for an event: {largest} are allowed"
-        join.bury("too-large", reason, record)
-        return None
-    try:
-        return _event(record, partitions)
-    except BadEventError as error:
-        join.bury("contract", str(error), record)
-        return None
+    events = []
+    for record in records:
+        size = len(record.value or b"")
+        if size > largest:
+            reason = f"{size} bytes are too large for an event: {largest} are allowed"
+            join.bury("too-large", reason, record)
+            continue
+        try:
+            events.append((_event(record, partitions), record))
+        except BadEventError as error:
+            join.bury("contract", str(error), record)
+    return events
 
 
 def _event(record: Record, partitions: int) -> Feedback | Erasure:
     """Return the event that a record holds, if it lies where it belongs."""
-    event = erasure_of(record.key) if record.value is None else decode(record.value)
+    _, partition, _, key, value, _ = record
+    event = erasure_of(key) if value is None else decode(value)
     if isinstance(event, ItemEvent):
         raise BadEventError("item events belong on the topic `items`")
     user = event.user.encode()
-    if record.key != user:
+    if key != user:
         raise BadEventError(f"feedback of user {event.user!r} must have the user as its key")
     home = partition_of(user, partitions)
-    if record.partition != home:
+    if partition != home:
         raise BadEventError(
             f"feedback of user {event.user!r} belongs in partition {home}, not "
-            f"{record.partition}: let Kafka's own partitioner (murmur2) choose"
+            f"{partition}: let Kafka's own partitioner (murmur2) choose"
         )
     return event

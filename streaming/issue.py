@@ -10,8 +10,8 @@ from streaming.state import Issued
 
 if TYPE_CHECKING:
     from agents.api import Requests
+    from streaming.closing import Closed, Touch
     from streaming.config import WorkerConfig
-    from streaming.join import Closed, Touch
     from streaming.pool import Made
     from streaming.slates import Slates
     from streaming.state import UserState

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from streaming.catalogue import CatalogueFold
 from streaming.events import RankingEvent
+from streaming.records import letter_of
 from streaming.restore import read_to_end
 from streaming.slates import Slates
 
@@ -13,9 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from streaming.catalogue import Refused
-    from streaming.events import Erasure
+    from streaming.events import Erasure, Feedback
     from streaming.features import Schema
-    from streaming.join import Feedback
+    from streaming.records import DeadLetter
+    from streaming.state import PartitionState
     from streaming.transport.api import Consumer, Record
 
 _AT_ONCE = 1000
@@ -44,7 +46,7 @@ class Shelf:
     slates : Slates
         What slates are made of now.
     refused : list of Refused
-        Records that could not be used; whoever buries them clears the list.
+        Records that could not be used, and have no `letters` yet.
     """
 
     def __init__(
@@ -69,14 +71,31 @@ class Shelf:
         if self.slates.catalogue is not self._fold.catalogue:
             self.slates = self._renewed()
 
-    def lacks(self, events: Iterable[Feedback | Erasure]) -> bool:
+    def lacks(self, events: Iterable[tuple[Feedback | Erasure, Record]]) -> bool:
         """Return whether an event shows an item that is not here, or there is nothing to show."""
-        if not len(self.slates):
-            return any(True for _ in events)
-        return any(
-            isinstance(event, RankingEvent) and self.slates.unknown(event) is not None
-            for event in events
-        )
+        nothing, unknown = not len(self.slates), self.slates.unknown
+        for event, _ in events:
+            if nothing or (isinstance(event, RankingEvent) and unknown(event) is not None):
+                return True
+        return False
+
+    def letters(self, state: PartitionState | None) -> list[DeadLetter]:
+        """Return the dead letters of what was refused, and clear it.
+
+        Parameters
+        ----------
+        state : PartitionState or None
+            Of partition 0, whose worker buries what no earlier one has: it is told how far. None
+            for all others.
+        """
+        letters: list[DeadLetter] = []
+        for record, reason in self.refused:
+            if state is not None and record.offset >= state.items:
+                state.items = record.offset + 1
+                state.counts.items += 1
+                letters.append(letter_of("item", reason, record))
+        self.refused.clear()
+        return letters
 
     def _at_hand(self) -> Iterator[list[Record]]:
         while records := self._consumer.poll(_AT_ONCE, 0.0):

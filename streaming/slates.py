@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agents.api import RecloopError, Requests
+from agents.api import Requests
 from agents.streams import derive
 from streaming.names import key_named, name_of
+from streaming.refusals import unknown_item
 from streaming.state import OpenRanking
 
 if TYPE_CHECKING:
@@ -28,21 +29,6 @@ UNKNOWN_POLICY = "unknown"
 
 _CONTEXTS = 20_000
 """How many users' contexts are kept ready."""
-
-
-class RefusedError(RecloopError):
-    """A valid event that cannot be used; the message is the dead letter's reason.
-
-    Parameters
-    ----------
-    kind : str
-        The reason in a word, to count by.
-    reason : str
-    """
-
-    def __init__(self, kind: str, reason: str) -> None:
-        super().__init__(reason)
-        self.kind = kind
 
 
 class Slates:
@@ -78,7 +64,11 @@ class Slates:
 
     def unknown(self, event: RankingEvent) -> str | None:
         """Return the first item of a ranking that is not in the catalogue."""
-        return next((item.id for item in event.items if item.id not in self._rows), None)
+        rows = self._rows
+        for item in event.items:
+            if item.id not in rows:
+                return item.id
+        return None
 
     def opened(self, event: RankingEvent, user: UserState) -> OpenRanking:
         """Return a ranking as shown, completed by what was issued to its user.
@@ -92,9 +82,7 @@ class Slates:
         """
         unknown = self.unknown(event)
         if unknown is not None:
-            raise RefusedError(
-                "unknown-item", f"item {unknown!r} is not in the catalogue: announce it on `items`"
-            )
+            raise unknown_item(unknown)
         items = [item.id for item in event.items]
         issued = _issued(event, items, user)
         if issued is None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from streaming.events import Field
-from streaming.records import read
+from streaming.records import KEPT_BYTES, read
 from streaming.watermark import NEVER
 
 if TYPE_CHECKING:
@@ -100,10 +100,10 @@ class Waiting(msgspec.Struct, array_like=True, gc=False):
     raw: bytes
     raw_size: int
 
-    @property
-    def size(self) -> int:
-        """About how many bytes it takes."""
-        return 100 + len(self.raw)
+    @staticmethod
+    def size_of(raw: bytes) -> int:
+        """About how many bytes an interaction takes if it has to wait."""
+        return 100 + min(len(raw), KEPT_BYTES)
 
 
 class UserState(msgspec.Struct, array_like=True, gc=False):
@@ -282,7 +282,10 @@ class Shard:
         bool
             False, and nothing is counted, if the user's state would grow beyond the limit.
         """
-        size = self._sizes.get(name, len(self.live.get(name, b""))) + growth
+        size = self._sizes.get(name)
+        if size is None:
+            size = len(self.live.get(name, b""))
+        size += growth
         if limit is not None and size > limit:
             return False
         self._sizes[name] = size
@@ -306,6 +309,11 @@ class Shard:
     def changed(self) -> list[tuple[str, UserState]]:
         """Return the users whom the batch changes."""
         return [(name, self._drafts[name]) for name in self._sizes]
+
+    def unscheduled(self) -> list[tuple[str, UserState]]:
+        """Return those of them for whom nothing is scheduled."""
+        scheduled = self._scheduled
+        return [(name, self._drafts[name]) for name in self._sizes if name not in scheduled]
 
     def users(self) -> Iterator[tuple[str, UserState]]:
         """Return all users as they live."""

@@ -27,22 +27,36 @@ class Watermark:
         The `quorum` largest timestamps seen, the smallest first. The list is kept and changed.
     floor : int
         What the watermark is at least.
+
+    Attributes
+    ----------
+    value : int
+        The watermark in milliseconds since the epoch; the floor before a quorum.
     """
 
-    __slots__ = ("floor", "lateness", "newest", "quorum")
+    __slots__ = ("_lateness", "_quorum", "newest", "value")
 
     def __init__(self, quorum: int, lateness: int, newest: list[int], floor: int = NEVER) -> None:
-        self.quorum, self.lateness, self.newest, self.floor = quorum, lateness, newest, floor
-
-    @property
-    def value(self) -> int:
-        """The watermark in milliseconds since the epoch; the floor before a quorum."""
-        if len(self.newest) < self.quorum:
-            return self.floor
-        return max(self.floor, self.newest[-self.quorum] - self.lateness)
+        self._quorum, self._lateness, self.newest, self.value = quorum, lateness, newest, floor
+        del newest[:-quorum]
+        self._move()
 
     def observe(self, time: int) -> None:
         """Take notice of an event's time. An event must be observed once only."""
-        if len(self.newest) < self.quorum or time > self.newest[0]:
-            insort(self.newest, time)
-            del self.newest[: -self.quorum]
+        newest = self.newest
+        if len(newest) < self._quorum:
+            insort(newest, time)
+        elif time > newest[0]:
+            del newest[0]
+            insort(newest, time)
+        else:
+            return
+        self._move()
+
+    def advance(self, time: int) -> None:
+        """Move to at least here, though no event claims it."""
+        self.value = max(self.value, time)
+
+    def _move(self) -> None:
+        if len(self.newest) == self._quorum:
+            self.value = max(self.value, self.newest[0] - self._lateness)

@@ -29,6 +29,7 @@ say how a partition moves, `exchange` and `knowledge` how they share what they l
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
+from itertools import chain
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from uuid import uuid4
 
@@ -39,12 +40,12 @@ from streaming.control import Control
 from streaming.drift import Watch
 from streaming.exchange import Exchange, ShareError
 from streaming.holdings import Holdings
-from streaming.intake import event_in
+from streaming.intake import events_in
 from streaming.issue import issue, outcome_of, recommendation_of
 from streaming.knowledge import knowledge_of
 from streaming.learner import Learner
 from streaming.metrics import Report, Stopwatch, report
-from streaming.records import encode, letter_of
+from streaming.publication import Publication
 from streaming.referee import Referee
 from streaming.shelf import Shelf
 from streaming.transport.api import AbortableError, TransportError
@@ -55,10 +56,10 @@ if TYPE_CHECKING:
 
     from agents.api import Policy
     from streaming.clicks import ClickModel
+    from streaming.closing import Batch
     from streaming.config import WorkerConfig
-    from streaming.events import Erasure
-    from streaming.join import Batch, Feedback
-    from streaming.records import DeadLetter, OutcomeRecord, Recommendation
+    from streaming.events import Erasure, Feedback
+    from streaming.records import OutcomeRecord, Recommendation
     from streaming.transport.api import Consumer, Producer, Record, Transport
 
 STEPS = (
@@ -233,6 +234,7 @@ class Worker:
         # The producer comes first: it ends what an earlier worker left open, so that the topics
         # can be read to their end.
         self._producer: Producer = self._kept(transport.producer(transactional_id=me))
+        self._publication = Publication(self._producer, topics)
         self._shelf = self._kept(
             Shelf(
                 transport.consumer([topics.items]),
@@ -290,26 +292,25 @@ class Worker:
             self._check_alone()
             if not held.current and held.move():
                 return 0
-            records = held.unworked(records)
+            fresh = held.unworked(records)
+            count = sum(map(len, fresh.values()))
             self._shelf.look(to_the_end=False)
             self._exchange.listen()
             self.control.listen(leads=0 in self._held)
         self._reached("poll")
         if not held:
-            self._shelf.refused.clear()
+            self._shelf.letters(None)
             return 0
-        if not (records or self._shelf.refused or self._something_to_say):
+        if not (count or self._shelf.refused or self._something_to_say):
             return 0
         with watch.over("decode"):
-            events = self._decode(records)
-            if self._shelf.lacks(event for event, _ in events):
-                self._shelf.look(to_the_end=True)
-            letters = self._refused_items()
+            events = self._decode(fresh)
+            letters = self._shelf.letters(held[0].shard.state if 0 in held else None)
         self._reached("decode")
         with watch.over("join"):
-            for event, record in events:
-                held[record.partition].join.take(event, record, self._shelf.slates)
-            until = self._settled_until()
+            for partition, some in events.items():
+                held[partition].join.take(some, self._shelf.slates)
+            until = held.settled_until()
             batches = {one.shard.partition: one.join.settle(until) for one in held}
         self._reached("join")
         with watch.over("learn"):
@@ -323,13 +324,17 @@ class Worker:
             self._producer.begin()
             self._reached("begin")
             letters += [letter for batch in batches.values() for letter in batch.letters]
-            self._erase(batches)
-            self._publish(outcomes, recommendations, letters)
+            self._publication.take_back({p: batch.erased for p, batch in batches.items()})
+            self._publication.outcomes(outcomes)
+            self._publication.recommendations(recommendations)
+            self._publication.letters(letters)
+            self.control.tell(self._producer.send)
+            self._exchange.tell(self._producer.send, held.times())
             self._reached("publish")
-            changes = self._changelog()
+            changes = self._publication.changes(held)
         self._reached("state")
         with watch.over("commit"):
-            worked = {record.partition: record.offset + 1 for record in records}
+            worked = {partition: some[-1].offset + 1 for partition, some in fresh.items() if some}
             offsets = {held.address(partition): offset for partition, offset in worked.items()}
             self._producer.commit(offsets, self._consumer)
         self._reached("commit")
@@ -338,14 +343,14 @@ class Worker:
             one.position = worked.get(one.shard.partition, one.position)
         watch.batches += 1
         self._reached("promote")
-        return len(records)
+        return count
 
     @property
     def _something_to_say(self) -> bool:
         """Whether others wait for news, or something is to be closed of which others told."""
         idle = self._exchange.newest - self._config.rules.idle
         silent = any(not one.join.empty and one.join.watermark < idle for one in self._held)
-        return silent or self.control.due or self._exchange.due(self._times())
+        return silent or self.control.due or self._exchange.due(self._held.times())
 
     def _check_alone(self) -> None:
         """Refuse to share partitions while there is a gate, which sees this worker's alone."""
@@ -355,56 +360,18 @@ class Worker:
                 "partitions to another: stop that one, or serve without the gate"
             )
 
-    def _times(self) -> dict[int, int]:
-        return {one.shard.partition: one.join.watermark for one in self._held}
-
-    def _decode(self, records: list[Record]) -> list[tuple[Feedback | Erasure, Record]]:
+    def _decode(
+        self, records: dict[int, list[Record]]
+    ) -> dict[int, list[tuple[Feedback | Erasure, Record]]]:
+        """Return by partition the events that records hold, the catalogue being fit for them."""
         largest, partitions = self._config.limits.event_bytes, self._config.partitions
-        events = []
-        for record in records:
-            event = event_in(record, self._held[record.partition].join, largest, partitions)
-            if event is not None:
-                events.append((event, record))
+        events = {
+            partition: events_in(some, self._held[partition].join, largest, partitions)
+            for partition, some in records.items()
+        }
+        if self._shelf.lacks(chain.from_iterable(events.values())):
+            self._shelf.look(to_the_end=True)
         return events
-
-    def _settled_until(self) -> int:
-        """Return the time by which nothing more is expected in any partition in hand.
-
-        Rankings close by this time in all of them alike, so the order of outcomes is that of event
-        time, however the partitions are read. Only partitions of which everything is read are not
-        waited for: where nothing is open, and where nothing has come for long, which are idle.
-        """
-        joins = {one.shard.partition: one.join for one in self._held}
-        newest = max(join.watermark for join in joins.values())
-        idle = max(newest, self._exchange.newest) - self._config.rules.idle
-        behind = [j for j in joins.values() if j.watermark < max(newest, idle)]
-        if not any(join.empty or join.watermark < idle for join in behind):
-            return min(join.watermark for join in joins.values())
-        ends, positions = self._consumer.end_offsets(), self._consumer.positions()
-        waited_for = []
-        for partition, join in joins.items():
-            where = self._held.address(partition)
-            read = positions.get(where, 0) >= ends.get(where, 1)
-            if read:
-                join.advance(idle)
-            if not (read and join.empty):
-                waited_for.append(join.watermark)
-        return min([*waited_for, max(join.watermark for join in joins.values())])
-
-    def _refused_items(self) -> list[DeadLetter]:
-        """Return the dead letters of `items` that no earlier worker has sent."""
-        letters: list[DeadLetter] = []
-        if 0 not in self._held:
-            self._shelf.refused.clear()
-            return letters
-        state = self._held[0].shard.state
-        for record, reason in self._shelf.refused:
-            if record.offset >= state.items:
-                state.items = record.offset + 1
-                state.counts.items += 1
-                letters.append(letter_of("item", reason, record))
-        self._shelf.refused.clear()
-        return letters
 
     def _learn(self, batches: dict[int, Batch]) -> list[OutcomeRecord]:
         """Learn from what has closed, and return the outcomes."""
@@ -464,37 +431,3 @@ class Worker:
                     (shard.partition, recommendation_of(name, issued, self._config.seed))
                 )
         return recommendations
-
-    def _erase(self, batches: dict[int, Batch]) -> None:
-        """Take back what erased users were recommended."""
-        topic = self._topics.recommendations
-        for partition, batch in batches.items():
-            for name in batch.erased:
-                self._producer.send(topic, None, key=name.encode(), partition=partition)
-
-    def _publish(
-        self,
-        outcomes: list[OutcomeRecord],
-        recommendations: list[tuple[int, Recommendation]],
-        letters: list[DeadLetter],
-    ) -> None:
-        topics, send = self._topics, self._producer.send
-        for outcome in outcomes:
-            value, key = encode(outcome), outcome.user.encode()
-            send(topics.outcomes, value, key=key, partition=outcome.partition)
-        for partition, recommendation in recommendations:
-            value, key = encode(recommendation), recommendation.user.encode()
-            send(topics.recommendations, value, key=key, partition=partition)
-            send(topics.decisions, value, key=key, partition=partition)
-        for letter in letters:
-            send(topics.dead_letters, encode(letter), key=letter.key)
-        self.control.tell(send)
-        self._exchange.tell(send, self._times())
-
-    def _changelog(self) -> dict[int, dict[bytes, bytes | None]]:
-        """Publish what changed of the state, and return it by partition."""
-        changes = {one.shard.partition: one.shard.changes() for one in self._held}
-        for partition, changed in changes.items():
-            for key, value in changed.items():
-                self._producer.send(self._topics.state, value, key=key, partition=partition)
-        return changes

@@ -28,9 +28,9 @@ from streaming.records import (
     decode_recommendation,
     outcomes_of,
 )
+from streaming.refusals import RefusedError
 from streaming.restore import read_topic
 from streaming.rules import Rules
-from streaming.slates import RefusedError
 from streaming.state import OpenRanking
 from streaming.transport.api import Record
 from streaming.transport.partitioner import partition_of
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from agents.api import Floats, Outcomes, Requests, Rows, State
     from simulators import Feedback as Answers
-    from streaming.join import Feedback
+    from streaming.events import Feedback
     from streaming.records import DeadLetter, OutcomeRecord, Recommendation
     from streaming.state import UserState
     from streaming.transport.api import Transport

@@ -33,7 +33,7 @@ from tests.streaming.support import (
 from tests.streaming.test_erasure import latest
 
 if TYPE_CHECKING:
-    from streaming.join import Feedback
+    from streaming.events import Feedback
 
 RULES = CONFIG.rules
 ABSENCE = 2 * RULES.horizon

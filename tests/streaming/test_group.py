@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from agents.api import Policy, State
-    from streaming.join import Feedback
+    from streaming.events import Feedback
     from streaming.records import OutcomeRecord
 
 EVENTS = story(users=9, steps=10, seed=4)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from random import Random
 
-    from streaming.join import Closed, Feedback
+    from streaming.closing import Closed
+    from streaming.events import Feedback
     from streaming.records import DeadLetter
 
 RULES = Rules(window=100, lateness=20, horizon=300, quorum=1)
@@ -42,7 +43,7 @@ class Bench:
     def feed(self, *events: Feedback) -> set[str]:
         """Take a batch in, and return who was touched."""
         for event in events:
-            self.join.take(event, record_of(event, self.offset), PlainOpener())
+            self.join.take([(event, record_of(event, self.offset))], PlainOpener())
             self.offset += 1
         batch = self.join.settle(self.join.watermark)
         self.closed += batch.closed

@@ -28,7 +28,7 @@ from tests.streaming.support import (
 from tests.streaming.test_crashes import Killed, killer
 
 if TYPE_CHECKING:
-    from streaming.join import Feedback
+    from streaming.events import Feedback
     from streaming.metrics import Report
 
 MACHINE = replace(CONFIG, rules=replace(CONFIG.rules, lateness=500), snapshot_every=3)

@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agents.api import Policy
-    from streaming.events import InteractionEvent
-    from streaming.join import Feedback
+    from streaming.events import Feedback, InteractionEvent
     from streaming.records import OutcomeRecord
 
 STEP, STEPS, PEOPLE = 70_000, 24, 20
