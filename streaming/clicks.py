@@ -138,13 +138,16 @@ class Clicks:
             first = records[0]
             self._names = [f"c{i}" for i in range(len(first.context))]
             self._names += [f"i{j}" for j in range(len(first.features[0]))] + ["position"]
-        return np.array(
+        counts = [len(record.items) for record in records]
+        contexts = np.array([record.context for record in records], dtype=np.float64)
+        features = [row for record in records for row in record.features]
+        positions = [[position] for record in records for position in record.positions]
+        return np.hstack(
             [
-                [*record.context, *features, position]
-                for record in records
-                for features, position in zip(record.features, record.positions, strict=True)
-            ],
-            dtype=np.float64,
+                np.repeat(contexts.reshape(len(records), -1), counts, axis=0),
+                np.array(features, dtype=np.float64).reshape(sum(counts), -1),
+                np.array(positions, dtype=np.float64),
+            ]
         )
 
     def _frame(self, x: Floats) -> Any:

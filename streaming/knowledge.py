@@ -15,6 +15,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
+import numpy as np
 
 from agents import added_up, additive_parts, nothing, taken_back
 from agents.api import RecloopError
@@ -97,6 +98,14 @@ def _trusted(records: list[OutcomeRecord]) -> list[OutcomeRecord]:
     return [record for record in records if record.quarantined is None]
 
 
+def _rows_by_partition(records: Sequence[OutcomeRecord]) -> dict[int, list[int]]:
+    """Return by partition which of the records are its."""
+    rows: dict[int, list[int]] = {}
+    for row, record in enumerate(records):
+        rows.setdefault(record.partition, []).append(row)
+    return rows
+
+
 class _Numbered:
     """The numbers of outcomes, kept in order."""
 
@@ -163,19 +172,27 @@ class Sums(_Numbered):
     def learn(self, records: Sequence[OutcomeRecord]) -> None:
         """Learn from outcomes and corrections; see `Knowledge.learn`."""
         fresh = self._new(records)
-        taught = _trusted(fresh)
-        for partition in {record.partition for record in taught}:
-            mine = [record for record in taught if record.partition == partition]
-            for corrects, some in groupby(mine, key=lambda record: record.corrects is not None):
-                if corrects:
-                    self._correct(partition, list(some))
-                else:
-                    for run in runs(list(some)):
-                        self._of(partition).update(outcomes_of(run))
-        if not self._stale:  # else it is summed anew anyway
-            for run in runs([record for record in taught if record.corrects is None]):
-                self.policy.update(outcomes_of(run))
+        for corrects, some in groupby(_trusted(fresh), key=lambda one: one.corrects is not None):
+            taught = list(some)
+            if corrects:
+                for partition, rows in _rows_by_partition(taught).items():
+                    self._correct(partition, [taught[row] for row in rows])
+            else:
+                for run in runs(taught):
+                    self._teach(run)
         self._note(fresh)
+
+    def _teach(self, run: Sequence[OutcomeRecord]) -> None:
+        """Teach the policy a stretch of outcomes, and each partition's the outcomes that are its.
+
+        The policy is left alone if it is to be summed anew anyway.
+        """
+        outcomes = outcomes_of(run)
+        if not self._stale:
+            self.policy.update(outcomes)
+        for partition, rows in _rows_by_partition(run).items():
+            alone = self._of(partition)
+            alone.update(outcomes if len(rows) == len(run) else outcomes.take(np.array(rows)))
 
     def _of(self, partition: int) -> Policy:
         if partition not in self._alone:

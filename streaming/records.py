@@ -261,14 +261,10 @@ def runs(records: Sequence[OutcomeRecord]) -> Iterator[Sequence[OutcomeRecord]]:
     described: dict[str, list[float]] = {}
     for i, record in enumerate(records):
         first = records[start]
-        if (
-            record.policy != first.policy
-            or len(record.items) != len(first.items)
-            or any(
-                described.setdefault(item, features) != features
-                for item, features in zip(record.items, record.features, strict=True)
-            )
-        ):
+        fits = record.policy == first.policy and len(record.items) == len(first.items)
+        for item, features in zip(record.items, record.features, strict=True):
+            fits = fits and described.setdefault(item, features) == features
+        if not fits:
             yield records[start:i]
             start, described = i, dict(zip(record.items, record.features, strict=True))
     if len(records):

@@ -139,18 +139,19 @@ class Slates:
         BadEventError
             If a field is not as declared.
         """
-        return self._schema.encode(fields).tobytes()
+        known = self._contexts.get(id(fields))
+        if known is None:
+            if len(self._contexts) >= _CONTEXTS:
+                self._contexts.clear()
+            packed = self._schema.encode(fields).tobytes()
+            known = self._contexts[id(fields)] = fields, packed
+        return known[1]
 
     def _context_of(self, user: UserState, fields: Sequence[Field] = ()) -> bytes:
         """Return the context of a user, and of a situation laid over it."""
         if fields:
-            return self.context([*user.fields, *fields])
-        known = self._contexts.get(id(user.fields))
-        if known is None:
-            if len(self._contexts) >= _CONTEXTS:
-                self._contexts.clear()
-            known = self._contexts[id(user.fields)] = user.fields, self.context(user.fields)
-        return known[1]
+            return self._schema.encode([*user.fields, *fields]).tobytes()
+        return self.context(user.fields)
 
     def _features(self, items: list[str]) -> bytes:
         size, starts = self._size, [self._rows[item] * self._size for item in items]
