@@ -2,8 +2,12 @@
 
 This is the only module that imports that client. It keeps time limits of its own, so no watchdog is
 needed; positions past the markers of transactions, which it does not tell, are learned from its
-end-of-partition events. Readers that are no members of
-a group assign partitions to themselves.
+end-of-partition events. Readers that are no members of a group assign partitions to themselves.
+
+librdkafka fetches on threads of its own, whether or not anybody polls. Kafka lets an empty fetch
+wait; the embedded broker answers it at once, and half a dozen consumers at the ends of their
+partitions would keep two cores busy with nothing. There a consumer that has all there was is paused
+until it is polled again.
 
 With the embedded broker there is one limit: that broker never forgets aborted transactions, and
 this client cannot be taught to ignore those that ended long ago, so a reader that goes on behind an
@@ -41,7 +45,13 @@ from streaming.transport.api import (
 )
 from streaming.transport.base import BaseProducer
 from streaming.transport.oauth import token_source
-from streaming.transport.properties import ClientProperties, assignor_of, reach, servers_of
+from streaming.transport.properties import (
+    ClientProperties,
+    assignor_of,
+    reach,
+    servers_of,
+    waits,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -56,7 +66,11 @@ _HEARTBEAT_MS, _SESSION_MS = 500, 10_000
 
 _NOT_EVERYWHERE = ("bootstrap.servers", "compression.type", "partition.assignment.strategy")
 _LARGEST = 2**31 - 1
+_LATEST = -1  # the time that Kafka answers with the end
 _LARGEST_RECORD = 1_000_000_000
+_QUEUED, _QUEUE_BACKOFF_MS = 1000, 5  # what is fetched ahead, and how soon more is, in ms
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.0005, 0.004  # between two looks at what has come, in seconds
+_LOOK_EVERY, _LOOKING, _UNDER_WAY = 0.05, 1.0, 0.02  # for who does not wait; for the broker
 _FULL_QUEUE_PAUSE, _FLUSH_SLICE = 0.05, 0.2
 _LINGER_MS, _TRANSACTIONAL_LINGER_MS = 5, 20  # a flush or a commit does not linger
 _FENCED = {
@@ -95,6 +109,7 @@ class ConfluentTransport:
         self._tokens = token_source(self._properties)
         self._timeout = timeout
         self._admin: Any = None
+        self._name: str | None = None
         self._partitions: dict[str, int] = {}
         self._made: list[ConfluentConsumer | ConfluentProducer] = []
 
@@ -117,8 +132,10 @@ class ConfluentTransport:
         if self._admin is None:
             reach(self._servers, self._timeout)
             self._admin = AdminClient(self._options(), logger=_log)
-        topics = self._admin.list_topics(timeout=self._timeout).topics
-        return {name: len(topic.partitions) for name, topic in topics.items() if not topic.error}
+        there = self._admin.list_topics(timeout=self._timeout)
+        self._name = there.cluster_id
+        topics = there.topics.items()
+        return {name: len(topic.partitions) for name, topic in topics if not topic.error}
 
     def _create(self, specs: list[TopicSpec]) -> None:
         wanted = [NewTopic(spec.name, spec.partitions, config=dict(spec.config)) for spec in specs]
@@ -180,6 +197,8 @@ class ConfluentTransport:
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "enable.partition.eof": True,
+            "queued.min.messages": _QUEUED,
+            "fetch.queue.backoff.ms": _QUEUE_BACKOFF_MS,
             "allow.auto.create.topics": False,
         }
         if member is not None:
@@ -191,13 +210,14 @@ class ConfluentTransport:
         if member:
             options["group.instance.id"] = member
         with _translated("starting a consumer"):
+            rests = not waits(self._cluster())
             client = Client(options, logger=_log)
             consumer: ConfluentConsumer
             if member is None:
-                consumer = ConfluentConsumer(client, addresses, group, self._timeout)
+                consumer = ConfluentConsumer(client, addresses, group, self._timeout, rests)
             else:
                 keep = options["partition.assignment.strategy"] == "cooperative-sticky"
-                consumer = ConfluentMember(client, topics, group, self._timeout, keep)
+                consumer = ConfluentMember(client, topics, group, self._timeout, rests, keep)
         self._made.append(consumer)
         return consumer
 
@@ -239,9 +259,13 @@ class ConfluentTransport:
 
     def _assignor(self) -> str:
         with _translated("looking up the cluster"):
+            return assignor_of(self._properties, self._cluster())
+
+    def _cluster(self) -> str | None:
+        """Return the name of the cluster."""
+        if self._admin is None or self._name is None:
             self._describe()
-            cluster = self._admin.list_topics(timeout=self._timeout).cluster_id
-        return assignor_of(self._properties, cluster)
+        return self._name
 
     def _options(self) -> dict[str, Any]:
         options: dict[str, Any] = {
@@ -274,14 +298,23 @@ class ConfluentConsumer:
     group : str or None
     timeout : float
         How long to wait for answers about offsets, in seconds.
+    rests : bool
+        Whether to fetch only when polled, because the broker does not let an empty fetch wait.
     """
 
     def __init__(
-        self, client: Any, addresses: list[TopicPartition], group: str | None, timeout: float
+        self,
+        client: Any,
+        addresses: list[TopicPartition],
+        group: str | None,
+        timeout: float,
+        rests: bool,
     ) -> None:
         self.group = group
         self.client = client
         self._timeout = timeout
+        self._rests, self._resting, self._next_look = rests, False, 0.0
+        self._ends: dict[TopicPartition, int] = {}
         self._closed = False
         self._positions = dict.fromkeys(addresses, 0)
         self._begin()
@@ -295,16 +328,72 @@ class ConfluentConsumer:
 
     def poll(self, max_records: int, timeout: float) -> list[Record]:
         """Return up to `max_records` records, waiting at most `timeout` seconds for the first."""
-        deadline = time.monotonic() + timeout
+        deadline, pause = time.monotonic() + timeout, _SHORTEST_PAUSE
         records: list[Record] = []
         with _translated("reading"):
             while not records:
-                first = self.client.poll(max(0.0, deadline - time.monotonic()))
-                if first is None:
+                patience = max(0.0, deadline - time.monotonic())
+                coming = self._look(patience)
+                if coming:
+                    patience = max(patience, _UNDER_WAY)
+                elif coming is not None:
+                    patience, pause = min(pause, patience), min(2.0 * pause, _LONGEST_PAUSE)
+                first = self.client.poll(patience)
+                if first is not None:
+                    rest = self.client.consume(max_records - 1, 0.0) if max_records > 1 else []
+                    self._take([first, *rest], records)
+                elif time.monotonic() >= deadline:
                     break
-                rest = self.client.consume(max_records - 1, 0.0) if max_records > 1 else []
-                self._take([first, *rest], records)
+            self._rest_at_end()
         return records
+
+    def _look(self, patience: float) -> bool | None:
+        """Begin to fetch if there is something; return whether there is, None if it is not known.
+
+        The question wakes the client's thread as well, which would not notice for up to a second
+        that it may fetch again. Who does not wait for records is not let wait for the answer
+        each time.
+        """
+        if not self._rests:
+            return None
+        if self._resting and patience == 0.0 and time.monotonic() < self._next_look:
+            return False
+        if self._resting:
+            self.client.resume(self._places())
+            self._resting = False
+        try:
+            self._ends = self._stable(_LOOKING)
+        except KafkaException:  # the broker is away: the client knows how to wait for it
+            self._ends = {}
+            return None
+        self._next_look = time.monotonic() + _LOOK_EVERY
+        return not self._rest_at_end()
+
+    def _rest_at_end(self) -> bool:
+        """Stop fetching if all is read that there was when it was last looked, and tell whether."""
+        if not self._rests:
+            return False
+        if not self._resting:
+            ends, endless = self._ends, float("inf")
+            if all(at >= ends.get(where, endless) for where, at in self._positions.items()):
+                self._rest()
+        return self._resting
+
+    def _rest(self) -> None:
+        self.client.pause(self._places())
+        self._resting = True
+
+    def _places(self) -> list[Any]:
+        return [ClientTopicPartition(*address) for address in self._positions]
+
+    def _stable(self, timeout: float) -> dict[TopicPartition, int]:
+        """Return the offset after the last stable record of every partition."""
+        latest = [ClientTopicPartition(*address, _LATEST) for address in self._positions]
+        ends = self.client.offsets_for_times(latest, timeout) if latest else []
+        for end in ends:
+            if end.error is not None:
+                raise KafkaException(end.error)
+        return {TopicPartition(end.topic, end.partition): end.offset for end in ends}
 
     def _take(self, messages: list[Any], records: list[Record]) -> None:
         """Keep the records of messages, and where they leave their partitions."""
@@ -333,29 +422,32 @@ class ConfluentConsumer:
                 raise TransportError(f"{address} is not read by this consumer")
         self._positions |= positions
         with _translated("seeking"):
-            self.client.assign(
-                [ClientTopicPartition(*address, at) for address, at in self._positions.items()]
-            )
+            self._assign()
+
+    def _assign(self) -> None:
+        self.client.assign(
+            [ClientTopicPartition(*address, at) for address, at in self._positions.items()]
+        )
+        self._begin_at_rest()
+
+    def _begin_at_rest(self) -> None:
+        """Fetch nothing before the first poll."""
+        if self._rests:
+            self._rest()
+            self._next_look = 0.0
 
     def committed(self) -> dict[TopicPartition, int]:
         """Return the group's committed offsets, 0 where there are none."""
         if self.group is None:
             return dict.fromkeys(self._positions, 0)
         with _translated(f"looking up the offsets of group {self.group!r}"):
-            known = self.client.committed(
-                [ClientTopicPartition(*address) for address in self._positions], self._timeout
-            )
+            known = self.client.committed(self._places(), self._timeout)
         return {TopicPartition(at.topic, at.partition): max(0, at.offset) for at in known}
 
     def end_offsets(self) -> dict[TopicPartition, int]:
         """Return the offset after the last stable record of every partition."""
         with _translated("looking up the ends of partitions"):
-            return {
-                address: self.client.get_watermark_offsets(
-                    ClientTopicPartition(*address), self._timeout
-                )[1]
-                for address in self._positions
-            }
+            return self._stable(self._timeout)
 
     def close(self) -> None:
         """Close the connections."""
@@ -374,6 +466,8 @@ class ConfluentMember(ConfluentConsumer):
     group : str
     timeout : float
         How long to wait for answers about offsets, in seconds.
+    rests : bool
+        As of `ConfluentConsumer`.
     keep : bool
         Whether what is given comes on top of what is there (a cooperative rebalance). Otherwise all
         is taken before it is given anew, and counts as taken only if it is not given again.
@@ -385,10 +479,16 @@ class ConfluentMember(ConfluentConsumer):
     """
 
     def __init__(
-        self, client: Any, topics: Sequence[str], group: str | None, timeout: float, keep: bool
+        self,
+        client: Any,
+        topics: Sequence[str],
+        group: str | None,
+        timeout: float,
+        rests: bool,
+        keep: bool,
     ) -> None:
         self._topics, self._keep, self._joined = topics, keep, False
-        super().__init__(client, [], group, timeout)
+        super().__init__(client, [], group, timeout, rests)
 
     def _begin(self) -> None:
         self.client.subscribe(
@@ -425,13 +525,12 @@ class ConfluentMember(ConfluentConsumer):
         self._positions |= mine
         with _translated("seeking"):
             if not self._keep:
-                self.client.assign(
-                    [ClientTopicPartition(*where, at) for where, at in self._positions.items()]
-                )
+                self._assign()
             elif mine:
                 places = [ClientTopicPartition(*where, at) for where, at in mine.items()]
                 self.client.incremental_unassign(places)
                 self.client.incremental_assign(places)
+                self._begin_at_rest()
 
 
 class ConfluentProducer(BaseProducer):

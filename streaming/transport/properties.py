@@ -193,6 +193,15 @@ def assignor_of(properties: Mapping[str, str], cluster: str | None) -> str:
     return properties.get("partition.assignment.strategy", usual)
 
 
+def waits(cluster: str | None) -> bool:
+    """Return whether a cluster keeps an empty fetch waiting, as Kafka does.
+
+    The embedded broker answers it at once, so a client that asks again as soon as it is answered
+    does so thousands of times a second.
+    """
+    return cluster != _EMBEDDED
+
+
 def reach(servers: list[str], timeout: float) -> None:
     """Wait until one of some servers takes a connection.
 

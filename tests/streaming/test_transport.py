@@ -298,6 +298,44 @@ def test_seeking_goes_back_and_forth(transport: Transport, topic: str) -> None:
         consumer.seek({TopicPartition("another", 0): 4})
 
 
+def test_what_came_while_nobody_polled_is_there_at_once(transport: Transport, topic: str) -> None:
+    consumer, producer = transport.consumer([topic]), transport.producer()
+    assert consumer.poll(10, 0.05) == []
+    waits = []
+    for number in range(10):
+        time.sleep(0.02)  # the client has nothing to fetch meanwhile
+        producer.send(topic, b"%d" % number)
+        producer.flush()
+        began = time.monotonic()
+        assert [record.value for record in read(consumer, 1)] == [b"%d" % number]
+        waits.append(time.monotonic() - began)
+    assert sorted(waits)[5] < 0.2
+
+
+def test_who_does_not_wait_gets_what_has_come(transport: Transport, topic: str) -> None:
+    consumer = transport.consumer([topic])
+    assert consumer.poll(10, 0.0) == []
+    write(transport, topic, b"0", b"1")
+    records: list[Record] = []
+    deadline = time.monotonic() + PATIENCE
+    while len(records) < 2:
+        assert time.monotonic() < deadline
+        records += consumer.poll(10, 0.0)
+    assert [record.value for record in records] == [b"0", b"1"]
+
+
+def test_consumers_that_nobody_polls_cost_nothing(transport: Transport, topic: str) -> None:
+    write(transport, topic, b"0")
+    consumers = [transport.consumer([topic]) for _ in range(4)]
+    for consumer in consumers:
+        assert len(read(consumer, 1)) == 1
+        assert consumer.poll(10, 0.05) == []
+    began, busy = time.monotonic(), time.process_time()
+    while time.monotonic() - began < 0.5:
+        time.sleep(0.05)
+    assert time.process_time() - busy < 0.1 * (time.monotonic() - began)
+
+
 def test_a_poll_keeps_to_its_limits(transport: Transport, topic: str) -> None:
     write(transport, topic, *(b"%d" % number for number in range(10)))
     consumer = transport.consumer([topic])
