@@ -14,13 +14,13 @@ import pytest
 from kafka import KafkaProducer
 
 from streaming import transport as public
-from streaming.transport.api import TopicSpec, Transport, TransportError
+from streaming.transport.api import TopicPartition, TopicSpec, Transport, TransportError
 from streaming.transport.clients import CLIENTS, connect
 from streaming.transport.confluent import ConfluentTransport
 from streaming.transport.finished_aborts import careful
 from streaming.transport.kafka_python import KafkaPythonTransport
 from streaming.transport.memory import MemoryBus
-from streaming.transport.properties import ClientProperties, servers_of
+from streaming.transport.properties import ClientProperties, servers_of, waits
 from streaming.transport.watchdog import EXIT_CODE, Watchdog
 
 if TYPE_CHECKING:
@@ -66,6 +66,28 @@ def test_a_topic_that_cannot_be_made_is_named(broker: str, client: str) -> None:
     transport = connect(broker, client=client)
     with pytest.raises(TransportError, match="not legal"):
         transport.ensure_topics([TopicSpec("not legal")])
+    transport.close()
+
+
+def test_where_empty_fetches_wait_a_consumer_is_never_paused(
+    broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert waits("MkU3OEVBNTcwNTJENDM2Qk")
+    assert waits(None)
+    monkeypatch.setattr("streaming.transport.confluent.waits", lambda _cluster: True)
+    transport = ConfluentTransport(broker)
+    transport.ensure_topics([TopicSpec("kafka-like", 1, {"retention.ms": "-1"})])
+    producer, consumer = transport.producer(), transport.consumer(["kafka-like"])
+    monkeypatch.setattr(consumer, "_rest", lambda: pytest.fail("paused"))
+    where, values = TopicPartition("kafka-like", 0), []
+    for number in range(3):
+        producer.send("kafka-like", b"%d" % number, partition=0)
+        producer.flush()
+        values += [record.value for record in consumer.poll(10, 20.0)]
+        assert consumer.positions() == consumer.end_offsets() == {where: number + 1}
+    assert values == [b"0", b"1", b"2"]
+    consumer.seek({where: 1})
+    assert [record.value for record in consumer.poll(10, 20.0)] == [b"1", b"2"]
     transport.close()
 
 
