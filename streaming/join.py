@@ -177,20 +177,17 @@ class Join:
         # sent again under the same id when it has been mended.
         if isinstance(event, InteractionEvent):
             reward = self._reward(event)
-            self._grow(name, Waiting.size_of(record.value or b""))
-            self._note(user, mark, time, now)
+            self._admit(name, user, mark, Waiting.size_of(record.value or b""), time)
             self._attribute(name, user, event, time, reward, record, now)
         elif isinstance(event, RankingEvent):
             if len(event.items) > self._limits.slots:
                 raise too_long(len(event.items), self._limits.slots)
             ranking = opener.opened(event, user)
-            self._grow(name, ranking.size)
-            self._note(user, mark, time, now)
+            self._admit(name, user, mark, ranking.size, time)
             self._show(name, user, ranking, now)
         else:
             opener.context(event.fields)
-            self._grow(name, len(record.value or b""))
-            self._note(user, mark, time, now)
+            self._admit(name, user, mark, len(record.value or b""), time)
             self._describe(user, event, time)
         touch = self._batch.touched.get(name)
         if touch is None:
@@ -204,16 +201,14 @@ class Join:
         time = user.remembered.get(mark)
         return time is not None and time >= now - self._rules.horizon
 
-    def _grow(self, name: str, size: int) -> None:
-        """Make room for what an event adds to a user's state."""
+    def _admit(self, name: str, user: UserState, mark: int, size: int, time: int) -> None:
+        """Make room for what an event adds, know it from now on, and let it move the time."""
         if not self._shard.keep(name, size, self._limits.user_bytes):
             raise too_large(name, self._limits.user_bytes)
-
-    def _note(self, user: UserState, mark: int, time: int, now: int) -> None:
-        """Know an event from now on, and let it move the time."""
         user.remembered[mark] = time
         if user.latest < 0 and self._rules.absence:
-            user.life = max(1, now, time)  # past all by which an earlier one can have begun
+            # Past all by which an earlier life can have begun.
+            user.life = max(1, self._watermark.value, time)
         if time > user.latest:
             user.latest = time
         self._watermark.observe(time)

@@ -155,6 +155,8 @@ def _made(name: str, asked: dict[str, Policy | Loosened], requests: Requests) ->
         for other, policy in asked.items()
         if other != name
     }
+    tables = {other: table.tolist() for other, table in shadows.items()}
+    chances, versions = decisions.propensities.tolist(), decisions.versions.tolist()
     made = []
     for row, slate in enumerate(decisions.slates.tolist()):
         shown = [item for item in slate if item != PAD]
@@ -162,10 +164,10 @@ def _made(name: str, asked: dict[str, Policy | Loosened], requests: Requests) ->
         made.append(
             Made(
                 slate=shown,
-                propensities=decisions.propensities[row, :K].tolist(),
+                propensities=chances[row][:K],
                 policy=name,
-                version=int(decisions.versions[row]),
-                shadow={other: table[row, :K].tolist() for other, table in shadows.items()},
+                version=versions[row],
+                shadow={other: table[row][:K] for other, table in tables.items()},
             )
         )
     return made

@@ -39,7 +39,7 @@ class RecordError(RecloopError):
     """A record of our own topics that cannot be read, or records that do not belong together."""
 
 
-class Slot(msgspec.Struct, frozen=True):
+class Slot(msgspec.Struct, frozen=True, gc=False):
     """One item of a recommendation, and the probability that it was chosen, given those before."""
 
     id: str
@@ -47,7 +47,7 @@ class Slot(msgspec.Struct, frozen=True):
     position: int
 
 
-class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
+class Recommendation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The slate to show a user next: to show it, send a ranking with this `id`.
 
     Parameters
@@ -92,7 +92,7 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
     schema: int = SCHEMA
 
 
-class OutcomeRecord(msgspec.Struct, frozen=True, kw_only=True):
+class OutcomeRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What came of one ranking, K slots long, when its attribution window had passed.
 
     Parameters

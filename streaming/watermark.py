@@ -46,12 +46,13 @@ class Watermark:
         newest = self.newest
         if len(newest) < self._quorum:
             insort(newest, time)
+            self._move()
         elif time > newest[0]:
             del newest[0]
             insort(newest, time)
-        else:
-            return
-        self._move()
+            believed = newest[0] - self._lateness
+            if believed > self.value:
+                self.value = believed
 
     def advance(self, time: int) -> None:
         """Move to at least here, though no event claims it."""
