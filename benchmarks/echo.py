@@ -18,7 +18,7 @@ import sys
 import time
 from contextlib import closing
 from statistics import median
-from threading import Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import confluent_kafka as confluent
@@ -52,9 +52,10 @@ def worker(servers: str, client: str, config: WorkerConfig) -> None:
         closing(connect(servers, client=client)) as transport,
         closing(Worker(transport, lambda: from_spec(POLICY), config)) as made,
     ):
+        stop = Event()
+        Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
         print("ready", flush=True)
-        while not told_to_stop():
-            made.step(0.2)
+        made.run(stop)
 
 
 def bare_kafka_python(servers: str, _client: str, config: WorkerConfig) -> None:

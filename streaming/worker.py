@@ -35,7 +35,7 @@ from uuid import uuid4
 
 from streaming.claims import Claims
 from streaming.clicks import logistic_regression
-from streaming.collector import resting
+from streaming.collector import resting, settled
 from streaming.control import Control
 from streaming.drift import Watch
 from streaming.exchange import Exchange, ShareError
@@ -160,8 +160,9 @@ class Worker:
         FencedError
             If another worker has taken over.
         """
-        while not stop.is_set():
-            self.step(_PATIENT_POLL)
+        with settled():
+            while not stop.is_set():
+                self.step(_PATIENT_POLL)
 
     def step(self, timeout: float = 0.0) -> int:
         """Work one batch, and return how many records it had: 0 if none came in time.

@@ -15,8 +15,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict, deque
-from contextlib import contextmanager, suppress
-from threading import Lock
+from contextlib import contextmanager, nullcontext, suppress
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
 from kafka import ConsumerRebalanceListener, KafkaAdminClient, KafkaConsumer, KafkaProducer
@@ -44,6 +44,7 @@ from streaming.transport.base import BaseProducer
 from streaming.transport.bulk import BATCH_BYTES, Entry, send_all
 from streaming.transport.finished_aborts import careful
 from streaming.transport.oauth import token_source
+from streaming.transport.pipeline import Pipeline
 from streaming.transport.properties import ClientProperties, assignor_of, reach, servers_of
 from streaming.transport.watchdog import Watchdog
 
@@ -69,7 +70,8 @@ _HEARTBEAT_MS, _SESSION_MS = 500, 10_000
 _REJOINING_MS, _LEAVING_MS = 5000, 5000
 _LARGEST_REQUEST = 2**31 - 1
 _LINGER_MS, _TRANSACTIONAL_LINGER_MS = 5, 20  # a flush or a commit does not linger
-_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.0005, 0.004
+_SHORTEST_PAUSE, _LONGEST_PAUSE, _LONGEST_WAIT = 0.0005, 0.004, 0.05
+_UPKEEP_EVERY, _ASK_EVERY, _BEHIND = 0.05, 0.05, 1000
 _FENCED = (
     kafka_errors.ProducerFencedError,
     kafka_errors.InvalidProducerEpochError,
@@ -327,6 +329,7 @@ class KafkaPythonConsumer:
         self.group = group
         self.client = client
         self._timeout_ms = timeout_ms
+        self._upkept = self._asked = 0.0
         self._own = [KafkaTopicPartition(*address) for address in addresses]
         client._fetcher.PartitionRecords = careful(client._fetcher.PartitionRecords)
         self._begin()
@@ -355,7 +358,14 @@ class KafkaPythonConsumer:
         with _translated("reading"):
             while not (batches := self._at_hand(max_records)):
                 remaining = deadline - time.monotonic()
+                if remaining <= 0.0 and not self._is_due:
+                    break
+                answered = self.ask()
                 if remaining <= 0.0:
+                    break
+                if not answered.wait(min(remaining, _LONGEST_WAIT)):
+                    continue
+                if batches := self._at_hand(max_records):
                     break
                 time.sleep(min(pause, remaining))
                 pause = min(2.0 * pause, _LONGEST_PAUSE)
@@ -366,7 +376,50 @@ class KafkaPythonConsumer:
         ]
 
     def _at_hand(self, max_records: int) -> Any:
-        return self.client.poll(timeout_ms=0, max_records=max_records)
+        """Return what has come already.
+
+        The client's own poll asks for more before it hands out what it has, so that what it hands
+        out next is as old as this call. Only who is behind wants that.
+        """
+        if time.monotonic() - self._upkept > _UPKEEP_EVERY:
+            self._upkeep()
+        batches, _ = self.client._fetcher.fetched_records(max_records)
+        if sum(map(len, batches.values())) >= _BEHIND:
+            self.ask()
+        return batches
+
+    def _upkeep(self) -> None:
+        """Do what the client's poll does besides fetching: see to its group and its positions."""
+        fetcher, self._upkept = self.client._fetcher, time.monotonic()
+        if self.client._coordinator.poll(timeout_ms=0):
+            self.client._refresh_committed_offsets(timeout_ms=0)
+            fetcher.reset_offsets_if_needed()
+            fetcher.maybe_validate_positions()
+            fetcher.validate_offsets_if_needed()
+
+    @property
+    def _is_due(self) -> bool:
+        """Whether to ask although nobody waits: who has no group is content with now and then."""
+        return self.group is not None or time.monotonic() - self._asked > _ASK_EVERY
+
+    def ask(self) -> Event:
+        """Ask for what has come since, and return what is set when any answer is there.
+
+        It is set at once if there is nothing to ask: what was asked for is at hand, or no position
+        is known yet.
+        """
+        answered, self._asked = Event(), time.monotonic()
+        self.client._manager.call_soon(self._ask, answered)
+        return answered
+
+    async def _ask(self, answered: Event) -> None:
+        """Ask on the client's own thread."""
+        fetcher = self.client._fetcher
+        await fetcher._send_fetches_async()
+        for answer in fetcher._fetch_futures:
+            answer.add_both(lambda _: answered.set())
+        if not fetcher._fetch_futures:
+            answered.set()
 
     def positions(self) -> dict[TopicPartition, int]:
         """Return the offset of the next record of every partition."""
@@ -556,6 +609,7 @@ class KafkaPythonProducer(BaseProducer):
     ) -> None:
         super().__init__(transport.partitions, transactional_id)
         self._client = client
+        self._held = nullcontext if transactional_id is None else Pipeline(client).held
         self._watchdog = watchdog
         self._futures: deque[tuple[Any, int, int]] = deque()
         self._in_flight, self._records = 0, 0
@@ -606,16 +660,19 @@ class KafkaPythonProducer(BaseProducer):
 
     def _commit(self, offsets: Mapping[TopicPartition, int], consumer: Consumer) -> None:
         with _translated("committing", self._kind), self._watchdog.over("a commit"):
-            self._hand_all_over()
-            if offsets:
-                self._client.send_offsets_to_transaction(
-                    {
-                        KafkaTopicPartition(*address): OffsetAndMetadata(offset, "", -1)
-                        for address, offset in offsets.items()
-                    },
-                    _client_of(consumer).group_metadata(),
-                )
-            self._await_sends()
+            reader, told = _reader(consumer), None
+            with self._held():
+                self._hand_all_over()
+                if offsets:
+                    told = self._client._transaction_manager.send_offsets_to_transaction(
+                        {
+                            KafkaTopicPartition(*address): OffsetAndMetadata(offset, "", -1)
+                            for address, offset in offsets.items()
+                        },
+                        reader.client.group_metadata(),
+                    )
+            self._await_sends(told)
+            reader.ask()
             self._client.commit_transaction()
 
     def _abort(self) -> None:
@@ -632,9 +689,12 @@ class KafkaPythonProducer(BaseProducer):
         for address in list(self._gathered):
             self._hand_over(address)
 
-    def _await_sends(self) -> None:
+    def _await_sends(self, told: Any = None) -> None:
+        """Wait until all is written, and the offsets of a group are told, if they are."""
         self._hand_all_over()
         self._client.flush()
+        if told is not None:
+            told.wait()
         futures = [future for future, _, _ in self._futures]
         self._forget()
         for future in futures:
@@ -669,10 +729,10 @@ class KafkaPythonProducer(BaseProducer):
         return TransportError if self.transactional_id is None else AbortableError
 
 
-def _client_of(consumer: Consumer) -> Any:
+def _reader(consumer: Consumer) -> KafkaPythonConsumer:
     if not isinstance(consumer, KafkaPythonConsumer) or consumer.group is None:
         raise TransportError("offsets can only be committed for a consumer that has a group")
-    return consumer.client
+    return consumer
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from contextlib import contextmanager
-from threading import Timer
+from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,7 +28,10 @@ def end_process(message: str) -> None:
 
 
 class Watchdog:
-    """Watches over calls.
+    """Watches over calls, on one thread for all of them: starting one for each takes too long.
+
+    The thread sleeps until the oldest call's time is up. Every call has the same time, so those
+    that begin meanwhile need not wake it; it ends when it wakes and there is none.
 
     Parameters
     ----------
@@ -40,18 +44,39 @@ class Watchdog:
     def __init__(self, limit: float, action: Callable[[str], None] = end_process) -> None:
         self._limit = limit
         self._action = action
+        self._lock = Lock()
+        self._calls: dict[object, tuple[float, str]] = {}
+        self._watching = False
 
     @contextmanager
     def over(self, call: str) -> Iterator[None]:
         """Watch over a block of code that is named `call` in the message."""
-        message = (
-            f"{call} has not come back within {self._limit:g} s; ending the process, so that "
-            "another can go on from the last commit"
-        )
-        timer = Timer(self._limit, self._action, [message])
-        timer.daemon = True
-        timer.start()
+        key = object()
+        with self._lock:
+            self._calls[key] = time.monotonic() + self._limit, call
+            if not self._watching:
+                self._watching = True
+                Thread(target=self._watch, name="watchdog", daemon=True).start()
         try:
             yield
         finally:
-            timer.cancel()
+            with self._lock:
+                self._calls.pop(key, None)
+
+    def _watch(self) -> None:
+        pause = self._limit
+        while True:
+            time.sleep(pause)
+            with self._lock:
+                if not self._calls:
+                    self._watching = False
+                    return
+                key, (until, call) = next(iter(self._calls.items()))
+                pause = max(0.0, until - time.monotonic())
+                if not pause:
+                    del self._calls[key]
+            if not pause:
+                self._action(
+                    f"{call} has not come back within {self._limit:g} s; ending the process, so "
+                    "that another can go on from the last commit"
+                )
