@@ -41,6 +41,16 @@ CHANNEL_HELP = (
 )
 
 
+_CHANNEL: dict[str, Callable[[str], Any]] = {
+    "delay": float,
+    "lost": float,
+    "duplicate": float,
+    "window": int,
+    "shuffle": {"true": True, "false": False}.__getitem__,
+}
+"""How the options of a channel are read; `slow.SIGNAL` is read as a delay is."""
+
+
 def open_log(address: str) -> Iterable[Outcomes]:
     """Return the log at an address, which can be iterated over more than once; see `LOG_HELP`.
 
@@ -142,19 +152,21 @@ def open_channel(spec: str, world: World, seed: int) -> Callable[[], Channel]:
     options: dict[str, Any] = {"slow": {}}
     for part in spec.split(","):
         name, equals, value = (word.strip() for word in part.partition("="))
+        read = _CHANNEL.get(name, float if name.startswith("slow.") else None)
+        if read is None or not equals:
+            known = ", ".join((*_CHANNEL, "slow.SIGNAL"))
+            raise RecloopError(
+                f"{part!r} says nothing of a channel: there are {known}. {CHANNEL_HELP}"
+            )
         try:
-            if name.startswith("slow.") and equals:
-                options["slow"][name.removeprefix("slow.")] = float(value)
-            elif name in ("delay", "lost", "duplicate") and equals:
-                options[name] = float(value)
-            elif name == "window" and equals:
-                options[name] = int(value)
-            elif name == "shuffle" and value in ("true", "false"):
-                options[name] = value == "true"
-            else:
-                raise ValueError
-        except ValueError:
-            raise RecloopError(f"{part!r} says nothing of a channel. {CHANNEL_HELP}") from None
+            read_value = read(value)
+        except (ValueError, KeyError):
+            kind = {"window": "a whole number", "shuffle": "true or false"}.get(name, "a number")
+            raise RecloopError(f"a channel's {name} is {kind}, not {value!r}") from None
+        if name in _CHANNEL:
+            options[name] = read_value
+        else:
+            options["slow"][name.removeprefix("slow.")] = read_value
     make = partial(Channel, **options, seed=seed)
     make()  # what cannot be is said now
     return make

@@ -315,7 +315,13 @@ class BatchedWorld(ABC):
         """Pack the users again."""
         self.__dict__.update(state)
         if len(self):
+            self._share()
+            self._kept = self._keeps()
             self._wrap()
+
+    def _share(self) -> None:
+        """Make what are views of other arrays views again: a copy has arrays in their stead."""
+        self._gone = self.lanes["ended"]
 
     def _enter(self, mask: Mask, later: np.uint64) -> None:
         kernels = self._kernels or self._bind()

@@ -152,6 +152,11 @@ class ComposedWorld(BatchedWorld):
         state = np.zeros((lanes, self._user.itemsize // 8))
         return state, state.view(self._user)[:, 0]
 
+    def _share(self) -> None:
+        super()._share()
+        self.users = self.state.view(self._user)[:, 0]
+        self._spare = self._spare_state.view(self._user)[:, 0]
+
     def _loops(self) -> Loops:
         return self._equations.loops
 

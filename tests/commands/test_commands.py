@@ -224,8 +224,17 @@ def test_feedback_can_be_late_and_lost_on_its_way_to_what_learns(
     assert all((heard["delay=0"][name] == value).all() for name, value in at_once.items())
     assert heard["delay=3,slow.clicked=2"]["version"] == at_once["version"]  # the rest came too
     assert heard["duplicate=1"]["version"] == 2 * at_once["version"]
-    said = command(*words[:-1], "--channel", "window=1,shuffle=maybe", "--out", tmp_path / "x")
-    assert "'shuffle=maybe' says nothing of a channel" in said.err
+    for wrong, words_of_it in (
+        ("window=1,shuffle=maybe", "a channel's shuffle is true or false, not 'maybe'"),
+        ("delay=x", "a channel's delay is a number, not 'x'"),
+        ("window=1.5", "a channel's window is a whole number, not '1.5'"),
+        ("slow.clicked=soon", "a channel's slow.clicked is a number, not 'soon'"),
+        ("dely=3", "'dely=3' says nothing of a channel: there are delay, lost"),
+        ("delay", "'delay' says nothing of a channel"),
+    ):
+        said = command(*words[:-1], "--channel", wrong, "--out", tmp_path / "x")
+        assert said.code == 1
+        assert words_of_it in " ".join(said.err.split())
 
 
 @pytest.mark.parametrize("world", world_names())
