@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.api import key_of
@@ -45,6 +45,7 @@ def outcome(seq: int = 0, **changes: Any) -> OutcomeRecord:
     return msgspec.structs.replace(record, **changes)
 
 
+@settings(deadline=None)
 @given(st.lists(FLOATS, max_size=4), st.lists(st.floats(0, 1, exclude_min=True), max_size=3))
 def test_numbers_survive_json_bit_for_bit(context: list[float], propensities: list[float]) -> None:
     record = outcome(context=context, propensities=propensities)
