@@ -58,6 +58,8 @@ class Line:
     world: str
     options: dict[str, Any] = field(default_factory=dict)
     of_world: dict[str, Any] = field(default_factory=dict)
+    session: bool | str = "brief"
+    """What is known of the past; see `simulators.make_world`."""
 
 
 def paper(name: str, target: str, serving: str, **options: Any) -> Line:
@@ -93,10 +95,10 @@ SUITES: dict[str, list[Line]] = {
         paper("QL-OT-OS", "OT", "OS"),
     ],
     "others": [
-        Line("Bored", "SlateTopK-Bored", MULTIPLE),
-        Line("BoredInf", "SlateTopK-BoredInf", MULTIPLE),
-        Line("LTS corrected", "LongTermSatisfaction-Corrected"),
-        Line("Exploration", "InterestExploration"),
+        Line("Bored", "SlateTopK-Bored", MULTIPLE, session=True),
+        Line("BoredInf", "SlateTopK-BoredInf", MULTIPLE, session=True),
+        Line("LTS corrected", "LongTermSatisfaction-Corrected", session=True),
+        Line("Exploration", "InterestExploration", session=True),
     ],
 }
 
@@ -119,7 +121,7 @@ class Curve(BaseCallback):
 
 def measured(line: Line, model: SlateQ, users: np.ndarray[Any, np.dtype[np.uint64]]) -> Any:
     """Return the returns of users: float64 [n]."""
-    world = make_world(line.world, session=True, **line.of_world)
+    world = make_world(line.world, session=line.session, **line.of_world)
     return returns(world, model.to_policy(), users)
 
 
@@ -129,7 +131,7 @@ def run(line: Line, seed: int, visits: int) -> None:
     if path.exists():
         return
     th.set_num_threads(1)
-    env = make_sb3(f"recloop/{line.world}-v0", USERS, session=True, **line.of_world)
+    env = make_sb3(f"recloop/{line.world}-v0", USERS, session=line.session, **line.of_world)
     model = SlateQ("MultiInputPolicy", env, seed=seed, **line.options)
     curve = Curve(line, visits)
     start = time.process_time()
@@ -195,7 +197,7 @@ def table(lines: list[Line]) -> list[str]:
 def profile(visits: int = 100_000) -> None:
     """Write into the page where the time of learning goes, on one core, of CPU time."""
     th.set_num_threads(1)
-    env = make_sb3("recloop/InterestEvolution-v0", USERS, session=True)
+    env = make_sb3("recloop/InterestEvolution-v0", USERS, session="brief")
     model = SlateQ("MultiInputPolicy", env, seed=0, learning_starts=USERS).learn(20 * USERS)
     profiler, start = cProfile.Profile(time.process_time), time.process_time()
     profiler.runcall(model.learn, visits, reset_num_timesteps=False)
@@ -253,8 +255,8 @@ def main() -> None:
         return
     lines = [x for s in asked.suites for x in SUITES[s] if asked.line in (None, x.name)]
     jobs = [delayed(run)(x, seed, asked.visits) for seed in range(asked.seeds) for x in lines]
-    Parallel(n_jobs=asked.jobs)(jobs)
-    write()
+    for _ in Parallel(n_jobs=asked.jobs, return_as="generator_unordered")(jobs):
+        write()  # what was run stays, should the rest be cut off
 
 
 if __name__ == "__main__":

@@ -70,7 +70,8 @@ def make_world(name: str, **options: Any) -> BatchedWorld:
         One of `world_names()`.
     **options
         Some of `world_options(name)`; what is not given has its default. With `session` requests
-        also tell what the user's session has revealed so far; see `Session`.
+        also tell what the user's session has revealed so far, see `Session`; where it is "brief"
+        without the sums of items' features, which are many.
 
     Raises
     ------
@@ -83,8 +84,12 @@ def make_world(name: str, **options: Any) -> BatchedWorld:
             hint = near(option, known)
             raise WorldError(f"{name} has no option {option!r}: {hint}it has {', '.join(known)}")
     session = options.pop("session", False)
+    if session not in (False, True, "brief"):
+        raise WorldError(f"{name}: session is True, False or 'brief', not {session!r}")
     world = listed.kind(**{**listed.preset, **options})
     world.name = name
+    if session == "brief":
+        return Session(world, memories=())
     return Session(world) if session else world
 
 

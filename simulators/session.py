@@ -49,6 +49,7 @@ class Session(BatchedWorld):
         Is the session's own from now on.
     memories : tuple of float
         How much of the items' sums is left from one visit to the next: 1 keeps all, 0.5 half.
+        Where there are none there are no sums of items.
 
     Raises
     ------

@@ -74,8 +74,9 @@ def test_the_context_tells_what_was_revealed(name: str, memories: tuple[float, .
             part[response.ended] = 0.0
 
 
-def test_a_budget_follows_from_what_was_revealed() -> None:
-    world = make_world("InterestEvolution", session=True)
+@pytest.mark.parametrize("session", [True, "brief"])
+def test_a_budget_follows_from_what_was_revealed(session: bool | str) -> None:
+    world = make_world("InterestEvolution", session=session)
     world.reset(seeds(50))
     for _ in rollout(world, Uniform(seed=1), 60):
         pass
@@ -86,6 +87,19 @@ def test_a_budget_follows_from_what_was_revealed() -> None:
     misses, watched, by_quality = told[:, 1], told[:, 2], told[:, 5]
     left = 200.0 - watched + 0.9 / 3.4 * by_quality - 0.5 * misses
     np.testing.assert_allclose(left, inner.users["budget"], atol=1e-3)
+
+
+def test_a_brief_session_leaves_the_sums_of_items_away() -> None:
+    full, brief = (make_world("InterestEvolution", session=kind) for kind in (True, "brief"))
+    for world in (full, brief):
+        world.reset(seeds(50))
+        for _ in rollout(world, Uniform(seed=1), 20):
+            pass
+    assert full.context_width == brief.context_width + 2 * 2 * 20
+    np.testing.assert_array_equal(brief.context(), full.context()[:, : brief.context_width])
+    check_world(partial(make_world, "InterestEvolution", session="brief"))
+    with pytest.raises(WorldError, match="session is True, False or 'brief', not 'short'"):
+        make_world("InterestEvolution", session="short")
 
 
 @pytest.mark.parametrize("memory", [0.0, 1.5, -1.0])
