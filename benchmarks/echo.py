@@ -46,6 +46,11 @@ def told_to_stop() -> bool:
     return bool(select.select([sys.stdin], [], [], 0.0)[0])
 
 
+def _until_told(stop: Event) -> None:
+    sys.stdin.read()
+    stop.set()
+
+
 def worker(servers: str, client: str, config: WorkerConfig) -> None:
     """Work until told to stop."""
     with (
@@ -53,7 +58,7 @@ def worker(servers: str, client: str, config: WorkerConfig) -> None:
         closing(Worker(transport, lambda: from_spec(POLICY), config)) as made,
     ):
         stop = Event()
-        Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
+        Thread(target=_until_told, args=(stop,), daemon=True).start()
         print("ready", flush=True)
         made.run(stop)
 
