@@ -31,6 +31,7 @@ from agents import from_spec
 from benchmarks.bare import confluent_consumer
 from benchmarks.feed import Feed, announce, config_of, send
 from streaming import Worker
+from streaming.collector import settled
 from streaming.restore import read_topic
 from streaming.transport import EmbeddedBroker, connect
 
@@ -69,6 +70,7 @@ def work(servers: str, client: str, config: WorkerConfig, policy: str, events: i
     with (
         closing(connect(servers, client=client)) as transport,
         closing(Worker(transport, lambda: from_spec(policy), config)) as worker,
+        settled(),  # as in Worker.run
     ):
         clock, left = _Clock(), events
         while left > 0:
