@@ -351,8 +351,8 @@ class ConfluentConsumer:
         """Begin to fetch if there is something; return whether there is, None if it is not known.
 
         The question wakes the client's thread as well, which would not notice for up to a second
-        that it may fetch again. Who does not wait for records is not let wait for the answer
-        each time.
+        that it may fetch again. Where all was read and nobody waits for more, it is not asked each
+        time; otherwise the answer is waited for, at most `_LOOKING` seconds.
         """
         if not self._rests:
             return None

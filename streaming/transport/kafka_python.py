@@ -634,6 +634,8 @@ class KafkaPythonProducer(BaseProducer):
         self._sizes[address] += size
         if self.transactional_id is None or self._sizes[address] >= BATCH_BYTES:
             self._hand_over(address)
+            if self._records > MAX_IN_FLIGHT or self._in_flight > MAX_IN_FLIGHT_BYTES:
+                self._settle()
 
     def _hand_over(self, address: Any) -> None:
         """Give the client what was gathered for a partition."""
@@ -646,8 +648,6 @@ class KafkaPythonProducer(BaseProducer):
         self._futures.append((futures[-1], size, len(entries)))
         self._in_flight += size
         self._records += len(entries)
-        if self._records > MAX_IN_FLIGHT or self._in_flight > MAX_IN_FLIGHT_BYTES:
-            self._settle()
 
     def _settle(self) -> None:
         """Wait for the older half of what is in flight, and raise what any of it failed with."""
@@ -686,6 +686,7 @@ class KafkaPythonProducer(BaseProducer):
             self._await_sends()
 
     def _hand_all_over(self) -> None:
+        """Give the client what is gathered still; without a wait, for the sender may be held."""
         for address in list(self._gathered):
             self._hand_over(address)
 
@@ -693,12 +694,12 @@ class KafkaPythonProducer(BaseProducer):
         """Wait until all is written, and the offsets of a group are told, if they are."""
         self._hand_all_over()
         self._client.flush()
-        if told is not None:
-            told.wait()
         futures = [future for future, _, _ in self._futures]
         self._forget()
-        for future in futures:
+        for future in futures:  # first: where one failed, nobody may answer for the offsets
             future.get()
+        if told is not None:
+            told.wait()
 
     def _forget(self) -> None:
         self._futures.clear()

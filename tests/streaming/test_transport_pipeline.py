@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pytest
 
 from streaming.transport import EmbeddedBroker, TopicSpec, connect
-
-if TYPE_CHECKING:
-    import pytest
+from streaming.transport.kafka_python import MAX_IN_FLIGHT
 
 GROUP = "group"
 BEFORE = [  # what has to be answered before what is sent, by the protocol
@@ -59,3 +59,24 @@ def test_only_what_must_wait_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     last_sent = max(seen.index(("sent", name)) for name in ADDED)
     assert all(last_sent < seen.index(("answered", name)) for name in ADDED)
     assert seen.count(("sent", "AddPartitionsToTxnRequest")) == 1
+
+
+@pytest.mark.timeout(60)
+def test_a_transaction_of_more_than_may_be_in_flight_is_committed_at_once() -> None:
+    """What is given while the sender is let sleep is not waited for: nobody would send it."""
+    with (
+        EmbeddedBroker() as broker,
+        closing(connect(broker.bootstrap_servers, client="kafka-python")) as transport,
+    ):
+        transport.ensure_topics([TopicSpec("in", partitions=1), TopicSpec("out", partitions=8)])
+        reader = transport.consumer(["in"], group=GROUP)
+        reader.poll(1, 0.0)
+        writer = transport.producer(transactional_id="w")
+        wanted = MAX_IN_FLIGHT + MAX_IN_FLIGHT // 4
+        for records in (1, wanted, wanted):
+            writer.begin()
+            for n in range(records):
+                writer.send("out", b"b", partition=n % 8)
+            writer.commit(reader.positions(), reader)
+        ends = transport.consumer(["out"]).end_offsets()
+        assert sum(ends.values()) >= 2 * wanted + 1
