@@ -74,7 +74,10 @@ def test_every_command_explains_itself(command: Callable[..., Said], name: str) 
         ("fit --log kuairand:{folder} --out {folder}/w", "holds no log_standard*.csv"),
         ("fit --log {folder} --out {folder}/w --plot x.jpg", "drawn as .png"),
         ("train --env InterestEvolution --agent pppo --out x", "did you mean 'ppo'"),
-        ("train --env News --agent popular --out x --channel delay=soon", "'delay=soon'"),
+        (
+            "train --env News --agent popular --out x --channel delay=soon",
+            "a channel's delay is a number, not 'soon'",
+        ),
         ("train --env News --agent popular --out x --channel lost=2", "lost is a probability"),
         ("train --env RecoGym --agent popular --out x --channel world", "no composition"),
         ("train --env RecoGym --agent ppo --out {folder}/x --channel delay=1", "answers at once"),
