@@ -71,7 +71,8 @@ _REJOINING_MS, _LEAVING_MS = 5000, 5000
 _LARGEST_REQUEST = 2**31 - 1
 _LINGER_MS, _TRANSACTIONAL_LINGER_MS = 5, 20  # a flush or a commit does not linger
 _SHORTEST_PAUSE, _LONGEST_PAUSE, _LONGEST_WAIT = 0.0005, 0.004, 0.05
-_UPKEEP_EVERY, _ASK_EVERY, _BEHIND = 0.05, 0.05, 1000
+_UPKEEP_EVERY, _ASK_EVERY = 0.05, 0.05  # seconds
+_BEHIND = 1000  # records at once, from which on a reader asks for more before it hands them out
 _FENCED = (
     kafka_errors.ProducerFencedError,
     kafka_errors.InvalidProducerEpochError,
