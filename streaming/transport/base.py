@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from streaming.transport.api import TransportError
+from streaming.transport.api import AbortableError, TransportError
 from streaming.transport.partitioner import partition_of
 
 if TYPE_CHECKING:
@@ -82,6 +82,11 @@ class BaseProducer(ABC):
         self._check_open()
         self._abort()
         self.open = False
+
+    @property
+    def _kind(self) -> type[TransportError]:
+        """What an error is that may be of any kind: inside a transaction it can be worked again."""
+        return TransportError if self.transactional_id is None else AbortableError
 
     def _check_open(self) -> None:
         self._check_transactional()

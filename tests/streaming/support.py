@@ -77,6 +77,12 @@ def interaction(
     )
 
 
+def shown(recommendation: Recommendation, time: int) -> RankingEvent:
+    """Return the ranking of a client that shows a recommendation."""
+    items = [RankedItem(slot.id) for slot in recommendation.items]
+    return RankingEvent(id=recommendation.id, timestamp=time, user=recommendation.user, items=items)
+
+
 def record_of(event: Feedback, offset: int = 0, partition: int = 0) -> Record:
     return Record(
         "feedback", partition, offset, event.user.encode(), encode(event), timestamp=PRODUCED

@@ -16,7 +16,7 @@ from streaming.transport.api import TopicPartition, TopicSpec, TransportError
 from streaming.transport.broker import EmbeddedBroker
 from streaming.transport.clients import CLIENTS, connect
 from streaming.transport.kafka_python import KafkaPythonTransport
-from tests.streaming.test_transport import read
+from tests.streaming.transports import read
 
 OWNER = """
 import sys, time

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from streaming.state import UserState
-from streaming.transport.memory import MemoryBus
 from streaming.worker import STEPS, Worker
 from tests.streaming.edge.support import NOW, Shop
 from tests.streaming.support import (
@@ -21,13 +20,6 @@ from tests.streaming.support import (
     user,
 )
 from tests.streaming.test_crashes import Killed, killer
-
-
-@pytest.fixture
-def loop() -> Loop:
-    loop = Loop(MemoryBus())
-    loop.announce()
-    return loop
 
 
 def forget(loop: Loop, name: str) -> None:

@@ -21,7 +21,7 @@ from streaming.transport.api import (
 )
 from streaming.transport.kafka_python import KafkaPythonTransport
 from streaming.transport.memory import MemoryBus
-from tests.streaming.test_transport import read_to_end
+from tests.streaming.transports import read_to_end
 
 STEPS = 50
 

@@ -14,7 +14,7 @@ from kafka.record import MemoryRecords
 from kafka.record.memory_records import MemoryRecordsBuilder
 
 from streaming.transport.api import TopicPartition
-from streaming.transport.bulk import Entry, send_all, varint
+from streaming.transport.kafka_python.bulk import Entry, send_all, varint
 
 WHERE = TopicPartition("topic", 0)
 

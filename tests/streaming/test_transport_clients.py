@@ -17,8 +17,8 @@ from streaming import transport as public
 from streaming.transport.api import TopicPartition, TopicSpec, Transport, TransportError
 from streaming.transport.clients import CLIENTS, connect
 from streaming.transport.confluent import ConfluentTransport
-from streaming.transport.finished_aborts import careful
 from streaming.transport.kafka_python import KafkaPythonTransport
+from streaming.transport.kafka_python.finished_aborts import careful
 from streaming.transport.memory import MemoryBus
 from streaming.transport.properties import ClientProperties, servers_of, waits
 from streaming.transport.watchdog import EXIT_CODE, Watchdog
@@ -74,7 +74,7 @@ def test_where_empty_fetches_wait_a_consumer_is_never_paused(
 ) -> None:
     assert waits("MkU3OEVBNTcwNTJENDM2Qk")
     assert waits(None)
-    monkeypatch.setattr("streaming.transport.confluent.waits", lambda _cluster: True)
+    monkeypatch.setattr("streaming.transport.confluent.transport.waits", lambda _cluster: True)
     transport = ConfluentTransport(broker)
     transport.ensure_topics([TopicSpec("kafka-like", 1, {"retention.ms": "-1"})])
     producer, consumer = transport.producer(), transport.consumer(["kafka-like"])
@@ -191,7 +191,7 @@ def test_properties_reach_the_client(
     (tmp_path / "ca.pem").write_text("")
     given: dict[str, object] = {}
     monkeypatch.setattr(
-        "streaming.transport.kafka_python.KafkaProducer",
+        "streaming.transport.kafka_python.transport.KafkaProducer",
         lambda **options: given.update(options) or KafkaProducer(bootstrap_servers=broker),
     )
     properties = ClientProperties(

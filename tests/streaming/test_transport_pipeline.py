@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streaming.transport import EmbeddedBroker, TopicSpec, connect
-from streaming.transport.kafka_python import MAX_IN_FLIGHT
+from streaming.transport.kafka_python.producer import MAX_IN_FLIGHT
 
 GROUP = "group"
 BEFORE = [  # what has to be answered before what is sent, by the protocol

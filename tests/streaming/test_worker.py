@@ -1,26 +1,17 @@
-"""The worker over the memory bus: what goes in, what comes out, every bad input answered for."""
+"""The worker over the memory bus: what goes in, what comes out, and in what order."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
-import pytest
 
-from agents import Spec
 from agents.api import key_of
 from agents.streams import derive
-from streaming.config import ConfigError, WorkerConfig
-from streaming.events import Field, ItemEvent, RankedItem, RankingEvent, encode
-from streaming.features import Schema
+from streaming.events import Field, RankedItem, RankingEvent
 from streaming.names import name_of
-from streaming.records import RecordError
-from streaming.restore import RestoreError
-from streaming.rules import Limits
-from streaming.state import PARTITION_KEY
 from streaming.transport.memory import MemoryBus
 from streaming.transport.partitioner import partition_of
 from streaming.worker import Worker
@@ -34,41 +25,21 @@ from tests.streaming.support import (
     interaction,
     ranking,
     same_state,
+    shown,
     user,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from streaming.records import Recommendation
     from streaming.transport.api import Record
     from streaming.transport.memory import MemoryConsumer
-
-
-@pytest.fixture
-def loop() -> Loop:
-    made = Loop(MemoryBus())
-    made.announce()
-    return made
-
-
-@pytest.fixture
-def worker(loop: Loop) -> Iterator[Worker]:
-    made = Worker(loop.transport, OrderPolicy, CONFIG)
-    yield made
-    made.close()
 
 
 def request_key(name: str, ordinal: int) -> str:
     """Return the key of a user's n-th request: the rule of the simulated worlds."""
     keys = derive(np.array([key_of(name)], np.uint64), np.array([ordinal], np.uint64))
     return name_of(int(keys[0]))
-
-
-def shown(recommendation: Recommendation, time: int) -> RankingEvent:
-    """Return the ranking of a client that shows a recommendation."""
-    items = [RankedItem(slot.id) for slot in recommendation.items]
-    return RankingEvent(id=recommendation.id, timestamp=time, user=recommendation.user, items=items)
 
 
 def test_a_user_who_comes_is_recommended_to_and_what_they_click_is_learned(
@@ -117,7 +88,7 @@ def test_who_is_touched_twice_in_a_batch_is_decided_once(loop: Loop, worker: Wor
 def test_a_slate_that_did_not_change_is_published_again_only_when_it_has_expired() -> None:
     other = Loop(MemoryBus())
     other.announce()
-    worker = Worker(other.transport, OrderPolicy, changed(ttl=500))
+    worker = Worker(other.transport, OrderPolicy, replace(CONFIG, ttl=500))
     other.send(user("u", "e", 1000))
     drain(worker)
     for n, time in enumerate((1100, 1499)):
@@ -146,7 +117,7 @@ def test_what_is_shown_next_does_not_hang_on_how_the_batches_fall() -> None:
         other = Loop(MemoryBus())
         other.announce()
         other.send(*events)
-        drain(Worker(other.transport, OrderPolicy, changed(batch_size=size)))
+        drain(Worker(other.transport, OrderPolicy, replace(CONFIG, batch_size=size)))
         latest.append(other.recommended()["u"])
     assert latest[0].ordinal == 2
     assert {(decision.request, decision.ordinal) for decision in latest} == {(latest[0].request, 2)}
@@ -267,6 +238,40 @@ def test_a_touch_after_the_catalogue_grew_is_decided_over_all_of_it(
     assert loop.recommended()["u"].candidates != before
 
 
+class LazyBus(MemoryBus):
+    """A bus whose readers, like Kafka's, have nothing at hand until they are waited for."""
+
+    def consumer(
+        self,
+        topics: Sequence[str],
+        *,
+        group: str | None = None,
+        member: str | None = None,
+        partitions: Collection[int] | None = None,
+    ) -> MemoryConsumer:
+        made = super().consumer(topics, group=group, member=member, partitions=partitions)
+        poll = made.poll
+
+        def lazily(max_records: int, timeout: float) -> list[Record]:
+            return [] if timeout == 0.0 and group is None else poll(max_records, timeout)
+
+        vars(made)["poll"] = lazily
+        return made
+
+
+def test_what_was_announced_before_an_event_is_known_when_it_is_worked() -> None:
+    loop = Loop(LazyBus())
+    worker = Worker(loop.transport, OrderPolicy, CONFIG)
+    loop.announce("a", "b")
+    loop.send(user("u", "hello", 1000))
+    assert worker.step() == 1
+    assert {slot.id for slot in loop.recommended()["u"].items} == {"a", "b"}
+    loop.announce("a", "b", "c")
+    loop.send(ranking("u", "r", 1001, "c"))
+    assert worker.step() == 1
+    assert loop.letters() == []
+
+
 def names_in(partition: int) -> Iterator[str]:
     """Return users who live in a partition."""
     return (n for n in map("u{}".format, count()) if partition_of(n.encode(), 2) == partition)
@@ -314,7 +319,7 @@ def test_an_idle_partition_is_waited_for_no_longer_than_agreed_and_then_moves_al
 
 
 def test_a_backlog_is_never_taken_for_idleness() -> None:
-    config = changed(batch_size=1)
+    config = replace(CONFIG, batch_size=1)
     loop = Loop(MemoryBus(), config)
     loop.announce()
     here, there = next(names_in(0)), next(names_in(1))
@@ -333,224 +338,3 @@ def test_a_backlog_is_never_taken_for_idleness() -> None:
     expected = [name for n in range(20) for name in (f"h{n:02}", f"t{n:02}")]
     assert [outcome.ranking for outcome in loop.outcomes()] == expected
     assert all(outcome.rewards == [1.0, 0.0] for outcome in loop.outcomes())
-
-
-GOOD = encode(user("u", "good", 1000))
-TEN_YEARS = 10 * 365 * 86_400_000
-
-
-@pytest.mark.parametrize(
-    ("value", "kind", "words"),
-    [
-        (b"{not json", "contract", "not JSON"),
-        (b"\xff\xfe", "contract", "not"),
-        (b'{"event":"purchase","id":"1","timestamp":1,"user":"u"}', "contract", "purchase"),
-        (b'{"event":"user","id":"1","user":"u"}', "contract", "timestamp"),
-        (b'{"event":"user","id":1,"timestamp":1,"user":"u"}', "contract", "Expected `str`"),
-        (
-            b'{"event":"interaction","id":"1","timestamp":1,"user":"u","item":"a","type":"click",'
-            b'"ranking":"r","value":NaN}',
-            "contract",
-            "not JSON",
-        ),
-        (
-            b'{"event":"interaction","id":"1","timestamp":1,"user":"u","item":"a","type":"click",'
-            b'"ranking":"r","value":1e999}',
-            "contract",
-            "Number out of range",
-        ),
-        (encode(ranking("u", "r", 1000, "a", "nowhere")), "unknown-item", "'nowhere'"),
-        (encode(user("u", "1", 4_000_000_000_000)), "ahead", "ahead of when it was produced"),
-        (encode(interaction("u", "1", 1000, "never")), "no-ranking", "without its ranking"),
-        (encode(user("u", "1", 1000, x="z" * 2_000_000)), "too-large", "too large"),
-        (encode(user("u", "1", 1000, x="text")), "contract", "'x' must be a number"),
-        (encode(user("someone else", "1", 1000)), "contract", "must have the user as its key"),
-        (b'{"event":"item","id":"1","timestamp":1,"item":"a"}', "contract", "belong on"),
-    ],
-)
-def test_bad_input_becomes_a_dead_letter_and_what_is_around_it_arrives(
-    loop: Loop, worker: Worker, value: bytes, kind: str, words: str
-) -> None:
-    loop.send(user("u", "before", 1000))
-    place = partition_of(b"u", CONFIG.partitions)
-    loop.raw(value)
-    loop.send(user("u", "after", 1001, x=1.0), ranking("u", "r1", 1002), ranking("v", "r2", 1002))
-    loop.send(interaction("u", "i", 1003, "r1", "b"))
-    loop.tick(2100)
-    drain(worker)
-    (letter,) = loop.letters()
-    assert letter.kind == kind
-    assert words in letter.reason
-    assert (letter.topic, letter.partition, letter.offset) == (loop.topics.feedback, place, 1)
-    assert letter.size == len(value)
-    assert letter.value == (value if letter.size < 500_000 else value[:4096])
-    outcomes = {outcome.ranking: outcome.rewards for outcome in loop.outcomes()}
-    assert outcomes == {"r1": [0.0, 1.0], "r2": [0.0, 0.0]}
-    report = worker.report()
-    assert report.dead == {kind: 1}
-    assert report.events == len(loop.read(loop.topics.feedback))
-    assert (report.users, report.rankings, report.interactions) == (2 + 4, 2, 1)
-
-
-class LazyBus(MemoryBus):
-    """A bus whose readers, like Kafka's, have nothing at hand until they are waited for."""
-
-    def consumer(
-        self,
-        topics: Sequence[str],
-        *,
-        group: str | None = None,
-        member: str | None = None,
-        partitions: Collection[int] | None = None,
-    ) -> MemoryConsumer:
-        made = super().consumer(topics, group=group, member=member, partitions=partitions)
-        poll = made.poll
-
-        def lazily(max_records: int, timeout: float) -> list[Record]:
-            return [] if timeout == 0.0 and group is None else poll(max_records, timeout)
-
-        vars(made)["poll"] = lazily
-        return made
-
-
-def test_what_was_announced_before_an_event_is_known_when_it_is_worked() -> None:
-    loop = Loop(LazyBus())
-    worker = Worker(loop.transport, OrderPolicy, CONFIG)
-    loop.announce("a", "b")
-    loop.send(user("u", "hello", 1000))
-    assert worker.step() == 1
-    assert {slot.id for slot in loop.recommended()["u"].items} == {"a", "b"}
-    loop.announce("a", "b", "c")
-    loop.send(ranking("u", "r", 1001, "c"))
-    assert worker.step() == 1
-    assert loop.letters() == []
-
-
-@pytest.mark.parametrize(
-    "spec",
-    ["linucb", "linucb:interactions=true", "lints", "squarecb", "neural-ranker:discount=0.9"],
-)
-def test_no_number_that_an_event_may_hold_ends_a_policy(loop: Loop, spec: str) -> None:
-    worker = Worker(loop.transport, Spec.parse(spec, 0).make, CONFIG)
-    huge = 3e38
-    loop.send(user("u", "beyond", 1000, x=huge), user("u", "edge", 1000, x=1e15, y=-1e15))
-    loop.send(user("v", "usual", 1000, x=0.5))
-    drain(worker)
-    loop.send(*[shown(recommendation, 1001) for recommendation in loop.recommended().values()])
-    loop.tick(2100)
-    drain(worker)
-    assert len(loop.outcomes()) == 2
-    loop.send(user("v", "again", 2200, x=0.6))
-    drain(worker)
-    assert loop.recommended()["v"].time == 2200
-    assert [letter.kind for letter in loop.letters()] == ["contract"]
-
-
-def test_the_largest_outcome_that_may_come_fits_its_topic() -> None:
-    width = 352
-    config = changed(items=Schema.parse(f"f:numbers({width})"), users=Schema())
-    with pytest.raises(ConfigError, match="fewer features"):
-        changed(items=Schema.parse(f"f:numbers({width + 20})"), users=Schema())
-    loop = Loop(MemoryBus(), config)
-    names = [f"{n:03}" + "\u0001" * 253 for n in range(config.limits.slots)]
-    longest = -1.2345678806304932e-30
-    for name in names:
-        fields = [Field("f", [longest * (n + 1) for n in range(width)])]
-        event = ItemEvent(id=name, timestamp=1, item=name, fields=fields)
-        loop.producer.send(loop.topics.items, encode(event), key=name.encode())
-    event_ = RankingEvent(
-        id=names[0],
-        timestamp=1000,
-        user=names[0],
-        session=names[0],
-        policy=names[0],
-        items=[RankedItem(name, propensity=0.1234567890123456) for name in names],
-    )
-    worker = Worker(loop.transport, OrderPolicy, config)
-    loop.send(event_)
-    loop.tick(2100)
-    drain(worker)
-    assert len(loop.outcomes()) == 1
-
-
-@pytest.mark.parametrize("topic", ["state", "model"])
-@pytest.mark.parametrize("key", [b"u", PARTITION_KEY])
-def test_what_somebody_else_wrote_into_our_topics_is_said(
-    loop: Loop, topic: str, key: bytes
-) -> None:
-    loop.producer.send(getattr(loop.topics, topic), b"junk", key=key, partition=0)
-    with pytest.raises(RecordError, match="another prefix"):
-        Worker(loop.transport, OrderPolicy, CONFIG)
-
-
-def test_a_duplicate_is_counted_and_dropped(loop: Loop, worker: Worker) -> None:
-    click = interaction("u", "i", 1001, "r")
-    loop.send(ranking("u", "r", 1000), click, click, ranking("u", "r", 1000))
-    loop.tick(2000)
-    drain(worker)
-    assert worker.report().duplicates == 2
-    assert loop.letters() == []
-    assert [outcome.rewards for outcome in loop.outcomes()] == [[1.0, 0.0]]
-
-
-def test_feedback_in_the_wrong_partition_is_refused(loop: Loop, worker: Worker) -> None:
-    for partition in range(CONFIG.partitions):
-        loop.raw(GOOD, partition=partition)
-    drain(worker)
-    (letter,) = loop.letters()
-    assert letter.partition == 1 - partition_of(b"u", CONFIG.partitions)
-    assert "murmur2" in letter.reason
-
-
-def test_bad_items_are_buried_once_and_not_again_by_the_next_worker(loop: Loop) -> None:
-    loop.producer.send(loop.topics.items, b"{", key=b"x")
-    for _ in range(2):
-        worker = Worker(loop.transport, OrderPolicy, CONFIG)
-        loop.send(user("u", "e", 1000))
-        drain(worker)
-        worker.close()
-    (letter,) = loop.letters()
-    assert (letter.kind, letter.topic) == ("item", loop.topics.items)
-    assert worker.report().items == 1
-
-
-def test_a_worker_refuses_what_it_cannot_go_on_from(loop: Loop, worker: Worker) -> None:
-    loop.send(user("u", "e", 1000))
-    drain(worker)
-    with pytest.raises(RestoreError, match="another prefix"):
-        Worker(loop.transport, OrderPolicy, changed(users=Schema.parse("x, y, z")))
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"slate_size": 0}, "slate_size"),
-        ({"slate_size": 5, "limits": Limits(slots=4)}, "longer"),
-        ({"items": Schema.parse("f:numbers(1000)")}, "too large"),
-    ],
-)
-def test_options_that_cannot_work_are_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        WorkerConfig(**options)
-
-
-def test_the_report_is_fit_for_json(loop: Loop, worker: Worker) -> None:
-    loop.send(ranking("u", "r", 1000), interaction("u", "i", 1001, "r"))
-    loop.tick(2000)
-    drain(worker)
-    found = msgspec.json.decode(msgspec.json.encode(worker.report()))
-    assert found["rankings"] == found["interactions"] == found["outcomes"] == 1
-    assert 0.0 <= found["auc"] <= 1.0
-    assert set(found["seconds"]) == {
-        "poll",
-        "decode",
-        "join",
-        "learn",
-        "decide",
-        "publish",
-        "commit",
-    }
-
-
-def changed(**options: Any) -> WorkerConfig:
-    return replace(CONFIG, **options)

@@ -75,10 +75,11 @@ def _lay(accumulator: Any, address: Any, entries: Sequence[Entry], start: int) -
                     b"\0",
                 )
             )
-            room -= len(body) + 5
+            length = varint(len(body))
+            room -= len(length) + len(body)
             if room < 0:
                 break
-            parts += (varint(len(body)), body)
+            parts += (length, body)
             newest = max(newest, timestamp)
             laid += 1
         if laid:
