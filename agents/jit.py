@@ -7,6 +7,10 @@ numba's disk cache looks at a kernel's own file only. A kernel that calls others
 their old code after they were changed, so the cache folder is named by the source of the kernel's
 module and of everything in the house that it imports.
 
+Machine code calls machine code by a name that numba numbers from 1 on in every process. Kernels of
+the same name that two processes compiled and kept could then take each other's loops for their own
+in a third (numba issue 10486), so a process here numbers from a point that no other has.
+
 Compiling takes seconds, once after installation. So that nobody wonders what they wait for, a
 process that goes on compiling says so on standard error, once.
 """
@@ -20,13 +24,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from hashlib import blake2b
+from itertools import count
 from pathlib import Path
 from time import perf_counter
 from types import FunctionType
 from typing import Any, TypeVar, cast
 
 import numba
-from numba.core import event, types
+from numba.core import bytecode, event, types
 from numba.experimental import structref
 from platformdirs import user_cache_path
 
@@ -36,6 +41,16 @@ _NOTICEABLE = 0.5
 """For how many seconds a process compiles in silence."""
 _HOUSE = Path(__file__).resolve().parent.parent
 _IMPORTS = re.compile(rb"^\s*(?:from|import)\s+([\w.]+)", re.MULTILINE)
+
+
+def _number_apart() -> None:
+    """Have what is compiled from here on numbered as no other process does."""
+    identity: Any = bytecode.FunctionIdentity
+    identity._unique_ids = count(int.from_bytes(os.urandom(8)))
+
+
+_number_apart()
+os.register_at_fork(after_in_child=_number_apart)
 
 
 def compiled(function: Kernel) -> Kernel:

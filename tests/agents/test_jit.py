@@ -100,3 +100,45 @@ def test_what_is_bound_into_a_loop_is_told_apart_and_found_again(tmp_path: Path)
         ["20.5", "-1.5", "20.25", "0"],  # the file changed, in which both are written
         ["2.5", "-1.5", "2.25", "3"],
     ]
+
+
+LONG = (
+    "from agents.jit import bound, compiled\nfrom zz_parts import one, other\n"
+    "def part(x):\n    return x\n"
+    "def long(x):\n"
+    + "".join(f"    x = part(x) if x > {n} else x / 3\n" for n in range(60))
+    + "    return x\n"
+    "def outer(x):\n    return part(part(x))\n"
+    "inner = [compiled(bound(long, part=compiled(part))) for part in (one, other)]\n"
+    "kernels = [compiled(bound(outer, part=kernel)) for kernel in inner]\n"
+)
+"""Kernels that call others of one name, which are too long to be copied into them."""
+
+
+def test_kernels_that_several_processes_compiled_are_not_taken_for_one_another(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "zz_long.py").write_text(LONG)
+    (tmp_path / "zz_parts.py").write_text(
+        "def one(x):\n    return x + 1.0\ndef other(x):\n    return x + 2.0\n"
+    )
+    said = []
+    for which in ("0", "1", "0, 1"):
+        run = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                f"from zz_long import *; print(*[kernels[i](99.0) for i in ({which},)])",
+            ],
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "NUMBA_CACHE_DIR": str(tmp_path / "cache"),
+                "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+            },
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        said.append(run.stdout.split())
+    assert said == [["219.0"], ["339.0"], ["219.0", "339.0"]]
