@@ -5,7 +5,8 @@ same bits in a batch of one and of ten thousand, which BLAS and SIMD reductions 
 
 numba's disk cache looks at a kernel's own file only. A kernel that calls others would go on running
 their old code after they were changed, so the cache folder is named by the source of the kernel's
-module and of everything in the house that it imports.
+module and of everything in the house that it imports. Where nothing can be written, a kernel is
+compiled by every process anew.
 
 Machine code calls machine code by a name that numba numbers from 1 on in every process. Kernels of
 the same name that two processes compiled and kept could then take each other's loops for their own
@@ -21,7 +22,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from hashlib import blake2b
 from itertools import count
@@ -55,14 +56,12 @@ os.register_at_fork(after_in_child=_number_apart)
 
 def compiled(function: Kernel) -> Kernel:
     """Return a function compiled by numba on first use, without fast-math reordering."""
-    with _own_cache(function) as kept:
-        return cast("Kernel", numba.njit(cache=kept, nogil=True, error_model="numpy")(function))
+    return _njit(function, error_model="numpy")
 
 
 def inlined(function: Kernel) -> Kernel:
     """Return a small compiled function whose body is copied into the kernels that call it."""
-    with _own_cache(function) as kept:
-        return cast("Kernel", numba.njit(cache=kept, nogil=True, inline="always")(function))
+    return _njit(function, inline="always")
 
 
 def entry(kernel: Kernel, *arguments: Any) -> Kernel:
@@ -96,6 +95,18 @@ def bound(template: Kernel, **names: Any) -> Kernel:
     function = FunctionType(code, template.__globals__ | names, template.__name__)
     function.__dict__.update(names=names, __qualname__=template.__qualname__)
     return cast("Kernel", function)
+
+
+def _njit(function: Kernel, **options: Any) -> Kernel:
+    """Return a function compiled by numba; a cache that cannot be read or written is done without.
+
+    On a full disk numba would raise out of the first call of a kernel, which needs no disk.
+    """
+    with _own_cache(function) as kept:
+        made: Any = numba.njit(cache=kept, nogil=True, **options)(function)
+    if kept:
+        made._cache._guard_against_spurious_io_errors = lambda: suppress(OSError)
+    return cast("Kernel", made)
 
 
 @contextmanager

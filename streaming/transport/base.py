@@ -32,7 +32,7 @@ class BaseProducer(ABC):
 
     def __init__(self, partitions: Callable[[str], int], transactional_id: str | None) -> None:
         self.transactional_id = transactional_id
-        self.open = False
+        self.open = self.closed = False
         self._partitions = partitions
         self._turns: Counter[str] = Counter()
 
@@ -83,6 +83,12 @@ class BaseProducer(ABC):
         self._abort()
         self.open = False
 
+    def close(self) -> None:
+        """Let go of connections; an open transaction is never committed."""
+        if not self.closed:
+            self.closed = True
+            self._close()
+
     @property
     def _kind(self) -> type[TransportError]:
         """What an error is that may be of any kind: inside a transaction it can be worked again."""
@@ -125,5 +131,5 @@ class BaseProducer(ABC):
         """Wait until everything sent is written, and raise if anything was not."""
 
     @abstractmethod
-    def close(self) -> None:
-        """Let go of connections; an open transaction is never committed."""
+    def _close(self) -> None:
+        """Let go of connections, once."""

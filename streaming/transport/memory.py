@@ -33,6 +33,7 @@ from streaming.transport.api import (
 from streaming.transport.base import BaseProducer
 from streaming.transport.memory_group import Group
 from streaming.transport.memory_log import Log, Topic, Transaction, UnrulyLog, wall_clock
+from streaming.transport.terms import no_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -353,7 +354,7 @@ class MemoryProducer(BaseProducer):
     def flush(self) -> None:
         """Do nothing: what is sent is written."""
 
-    def close(self) -> None:
+    def _close(self) -> None:
         """Abort the transaction if one is open."""
         with self._bus.changed:
             self.finish(committed=False)
@@ -368,5 +369,5 @@ class MemoryProducer(BaseProducer):
 def _group_of(consumer: Consumer) -> str:
     group = consumer.group if isinstance(consumer, MemoryConsumer) else None
     if group is None:
-        raise TransportError("offsets can only be committed for a consumer that has a group")
+        raise no_group()
     return group

@@ -61,6 +61,29 @@ def test_that_it_compiles_is_said_once_and_only_when_it_does(tmp_path: Path) -> 
     assert said == [["recloop compiles its kernels for this machine, once"], [], []]
 
 
+def test_a_disk_that_takes_nothing_costs_only_the_cache(tmp_path: Path) -> None:
+    (tmp_path / "zz_kernel.py").write_text(
+        "from agents.jit import compiled\n@compiled\ndef more(x):\n    return x + 1\n"
+    )
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        "from zz_kernel import more; print(more(1), sum(more.stats.cache_misses.values()))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "NUMBA_CACHE_DIR": str(tmp_path / "cache"),
+            "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stdout) == (0, "2 1\n"), run.stderr
+
+
 PARTS = (
     "from agents.jit import bound, compiled, inlined\nfrom zz_parts import one, other\n"
     "def part(x):\n    return x\n"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import defaultdict
 from typing import TYPE_CHECKING
+from weakref import ref
 
 import pytest
 
@@ -12,7 +14,7 @@ from streaming.transport.api import TopicPartition, TopicSpec, TransportError
 from tests.streaming.transports import PATIENCE, read, write
 
 if TYPE_CHECKING:
-    from streaming.transport.api import Record, Transport
+    from streaming.transport.api import Consumer, Producer, Record, Transport
 
 
 def test_order_is_kept_within_every_partition(transport: Transport, prefix: str) -> None:
@@ -113,6 +115,20 @@ def test_consumers_that_nobody_polls_cost_nothing(transport: Transport, topic: s
     began, busy = time.monotonic(), time.process_time()
     time.sleep(0.5)  # what is measured: half a second in which nobody asks for anything
     assert time.process_time() - busy < 0.1 * (time.monotonic() - began)
+
+
+def test_what_is_closed_is_let_go_of(transport: Transport, topic: str) -> None:
+    def opened_and_closed() -> list[ref[Consumer | Producer]]:
+        clients: list[Consumer | Producer] = [transport.consumer([topic]), transport.producer()]
+        for client in clients:
+            client.close()
+            client.close()
+        return [ref(client) for client in clients]
+
+    before = opened_and_closed()
+    opened_and_closed()
+    gc.collect()
+    assert [client() for client in before] == [None, None]
 
 
 def test_a_poll_keeps_to_its_limits(transport: Transport, topic: str) -> None:

@@ -52,7 +52,7 @@ class ConfluentConsumer:
         self._timeout = timeout
         self._rests, self._resting, self._next_look = rests, False, 0.0
         self._ends: dict[TopicPartition, int] = {}
-        self._closed = False
+        self.closed = False
         self._positions = dict.fromkeys(addresses, 0)
         self._begin()
 
@@ -188,6 +188,6 @@ class ConfluentConsumer:
 
     def close(self) -> None:
         """Close the connections."""
-        if not self._closed:
-            self._closed = True
+        if not self.closed:
+            self.closed = True
             self.client.close()

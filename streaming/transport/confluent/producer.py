@@ -116,7 +116,7 @@ class ConfluentProducer(BaseProducer):
                 raise TransportError(f"not everything was written within {HANGING:g} s")
         self._raise_failed()
 
-    def close(self) -> None:
+    def _close(self) -> None:
         """Close the connections; an open transaction is aborted, or left to the next holder."""
         try:
             if self.open:

@@ -20,6 +20,7 @@ from streaming.transport.confluent.errors import brief, translated
 from streaming.transport.confluent.member import ConfluentMember
 from streaming.transport.confluent.producer import ConfluentProducer
 from streaming.transport.oauth import token_source
+from streaming.transport.opened import Opened
 from streaming.transport.properties import (
     ClientProperties,
     assignor_of,
@@ -76,7 +77,7 @@ class ConfluentTransport:
         self._admin: Any = None
         self._name: str | None = None
         self._partitions: dict[str, int] = {}
-        self._made: list[ConfluentConsumer | ConfluentProducer] = []
+        self._opened = Opened()
 
     def ensure_topics(self, specs: Sequence[TopicSpec]) -> None:
         """Create the topics that do not exist; refuse those that exist in another shape."""
@@ -175,8 +176,7 @@ class ConfluentTransport:
             else:
                 keep = options["partition.assignment.strategy"] == "cooperative-sticky"
                 consumer = ConfluentMember(client, topics, group, self._timeout, rests, keep)
-        self._made.append(consumer)
-        return consumer
+        return self._opened.keep(consumer)
 
     def producer(self, *, transactional_id: str | None = None) -> ConfluentProducer:
         """Return a producer; a transactional one takes its id over from the earlier holder."""
@@ -204,14 +204,13 @@ class ConfluentTransport:
             )
             if transactional_id is not None:
                 client.init_transactions(self._timeout)
-        producer = ConfluentProducer(client, self.partitions, transactional_id, failed)
-        self._made.append(producer)
-        return producer
+        return self._opened.keep(
+            ConfluentProducer(client, self.partitions, transactional_id, failed)
+        )
 
     def close(self) -> None:
         """Close everything this transport made."""
-        while self._made:
-            self._made.pop().close()
+        self._opened.close()
         self._admin = None
 
     def _assignor(self) -> str:

@@ -39,6 +39,7 @@ class KafkaPythonConsumer:
     ) -> None:
         self.group = group
         self.client = client
+        self.closed = False
         self._timeout_ms = timeout_ms
         self._upkept = self._asked = 0.0
         self._own = [KafkaTopicPartition(*address) for address in addresses]
@@ -168,4 +169,9 @@ class KafkaPythonConsumer:
 
     def close(self) -> None:
         """Close the connections."""
+        if not self.closed:
+            self.closed = True
+            self._leave()
+
+    def _leave(self) -> None:
         self.client.close(autocommit=False, timeout_ms=_LEAVING_MS)

@@ -53,7 +53,7 @@ class KafkaPythonMember(KafkaPythonConsumer):
         timeout_ms: int,
         given: Given,
     ) -> None:
-        self._topics, self._given, self._left = topics, given, False
+        self._topics, self._given = topics, given
         client._coordinator.poll = _patient(client._coordinator.poll)
         super().__init__(client, [], group, timeout_ms)
 
@@ -67,19 +67,16 @@ class KafkaPythonMember(KafkaPythonConsumer):
             self.client._coordinator.poll()
         self.seek(self.committed())
 
-    def close(self) -> None:
+    def _leave(self) -> None:
         """Leave the group, if this member has no name, and close the connections.
 
         A rebalance that is under way is gone through first: the broker would not hear of a leave
         while it has a join of the same member to answer.
         """
-        if self._left:
-            return
-        self._left = True
         with suppress(kafka_errors.KafkaError):
             if self.client._coordinator.need_rejoin():
                 self.client._coordinator.poll()
-        super().close()
+        super()._leave()
 
     @property
     def _addresses(self) -> list[Any]:

@@ -152,7 +152,7 @@ class KafkaPythonProducer(BaseProducer):
         self._sizes.clear()
         self._in_flight, self._records = 0, 0
 
-    def close(self) -> None:
+    def _close(self) -> None:
         """Close the connections; an open transaction is aborted, or left to the next holder.
 
         What a transaction that was aborted, or never committed, has left behind is not waited for:

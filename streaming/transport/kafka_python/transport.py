@@ -20,6 +20,7 @@ from streaming.transport.kafka_python.errors import translated
 from streaming.transport.kafka_python.member import Given, KafkaPythonMember
 from streaming.transport.kafka_python.producer import KafkaPythonProducer
 from streaming.transport.oauth import token_source
+from streaming.transport.opened import Opened
 from streaming.transport.properties import ClientProperties, assignor_of, reach, servers_of
 from streaming.transport.terms import (
     HANGING,
@@ -88,7 +89,7 @@ class KafkaPythonTransport:
         self._reached = False
         self._admin: Any = None
         self._partitions: dict[str, int] = {}
-        self._made: list[KafkaPythonConsumer | KafkaPythonProducer] = []
+        self._opened = Opened()
 
     def ensure_topics(self, specs: Sequence[TopicSpec]) -> None:
         """Create the topics that do not exist; refuse those that exist in another shape."""
@@ -187,8 +188,7 @@ class KafkaPythonTransport:
             else:
                 given = Given(keep=self._assignor() == "cooperative-sticky")
                 consumer = KafkaPythonMember(client, topics, group, self._timeout_ms, given)
-        self._made.append(consumer)
-        return consumer
+        return self._opened.keep(consumer)
 
     def producer(self, *, transactional_id: str | None = None) -> KafkaPythonProducer:
         """Return a producer; a transactional one takes its id over from the earlier holder."""
@@ -209,14 +209,13 @@ class KafkaPythonTransport:
             )
             if transactional_id is not None:
                 client.init_transactions()
-        producer = KafkaPythonProducer(client, self.partitions, transactional_id, self._watchdog)
-        self._made.append(producer)
-        return producer
+        return self._opened.keep(
+            KafkaPythonProducer(client, self.partitions, transactional_id, self._watchdog)
+        )
 
     def close(self) -> None:
         """Close everything this transport made."""
-        while self._made:
-            self._made.pop().close()
+        self._opened.close()
         if self._admin is not None:
             self._admin.close()
             self._admin = None
