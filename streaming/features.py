@@ -9,6 +9,7 @@ JSON, and what it does not declare is ignored.
 from __future__ import annotations
 
 import re
+from array import array
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeAlias
@@ -138,15 +139,21 @@ class Schema:
             If a field has not the declared type or length, or a number is beyond ±1e15: one such
             number would be the end of most models.
         """
+        return np.frombuffer(self._numbers(fields), dtype=np.float32)
+
+    def pack(self, fields: Iterable[Field]) -> bytes:
+        """Return the vector of an event's fields as its bytes; see `encode`."""
+        return self._numbers(fields).tobytes()
+
+    def _numbers(self, fields: Iterable[Field]) -> array[float]:
         given = {field.name: field.value for field in fields}
-        vector = np.zeros(self.width, dtype=np.float32)
-        start = 0
+        numbers = array("f")
         for feature in self.features:
             value = given.get(feature.name)
-            if value is not None:
-                _ENCODERS[feature.kind](feature, value, vector[start : start + feature.width])
-            start += feature.width
-        return vector
+            numbers.extend(
+                [0.0] * feature.width if value is None else _ENCODERS[feature.kind](feature, value)
+            )
+        return numbers
 
 
 def _parse(part: str) -> Feature:
@@ -177,39 +184,41 @@ def _text(feature: Feature) -> str:
     return f"{feature.name}:{feature.kind}{width}"
 
 
-def _number(feature: Feature, value: Value, out: Vector) -> None:
+def _number(feature: Feature, value: Value) -> list[float]:
     if isinstance(value, str | list):
         raise _mismatch(feature, "a number", value)
-    _fill(feature, [value], out)
+    return _checked(feature, [float(value)])
 
 
-def _boolean(feature: Feature, value: Value, out: Vector) -> None:
+def _boolean(feature: Feature, value: Value) -> list[float]:
     if not isinstance(value, bool):
         raise _mismatch(feature, "true or false", value)
-    out[0] = value
+    return [float(value)]
 
 
-def _numbers(feature: Feature, value: Value, out: Vector) -> None:
+def _numbers(feature: Feature, value: Value) -> list[float]:
     if not isinstance(value, list) or str in map(type, value):
         raise _mismatch(feature, f"a list of {feature.width} numbers", value)
     if len(value) != feature.width:
         raise BadEventError(
             f"field {feature.name!r} must be {feature.width} numbers long, not {len(value)}"
         )
-    _fill(feature, [float(number) for number in value], out)
+    return _checked(feature, [float(number) for number in value])
 
 
-def _category(feature: Feature, value: Value, out: Vector) -> None:
+def _category(feature: Feature, value: Value) -> list[float]:
     strings = [value] if isinstance(value, str) else value
     if not isinstance(strings, list):
         raise _mismatch(feature, "a string or a list of strings", value)
+    counts = [0.0] * feature.width
     for string in strings:
         if not isinstance(string, str):
             raise _mismatch(feature, "a string or a list of strings", value)
-        out[key_of(string) % feature.width] += 1.0
+        counts[key_of(string) % feature.width] += 1.0
+    return counts
 
 
-_ENCODERS: dict[str, Callable[[Feature, Value, Vector], None]] = {
+_ENCODERS: dict[str, Callable[[Feature, Value], list[float]]] = {
     "number": _number,
     "boolean": _boolean,
     "numbers": _numbers,
@@ -217,13 +226,13 @@ _ENCODERS: dict[str, Callable[[Feature, Value, Vector], None]] = {
 }
 
 
-def _fill(feature: Feature, numbers: list[float], out: Vector) -> None:
+def _checked(feature: Feature, numbers: list[float]) -> list[float]:
     for number in numbers:
         if not abs(number) <= _LARGEST:
             raise BadEventError(
                 f"field {feature.name!r} holds {number:g}: no more than ±{_LARGEST:g} is allowed"
             )
-    out[:] = numbers
+    return numbers
 
 
 def _mismatch(feature: Feature, wanted: str, value: Value) -> BadEventError:

@@ -31,33 +31,33 @@ def events_in(
     partitions : int
         How many partitions `feedback` has.
     """
-    events = []
+    events: list[tuple[Feedback | Erasure, Record]] = []
     for record in records:
-        size = len(record.value or b"")
-        if size > largest:
-            reason = f"{size} bytes are too large for an event: {largest} are allowed"
+        _, partition, _, key, value, _ = record
+        if value is not None and len(value) > largest:
+            reason = f"{len(value)} bytes are too large for an event: {largest} are allowed"
             join.bury("too-large", reason, record)
             continue
         try:
-            events.append((_event(record, partitions), record))
+            event = erasure_of(key) if value is None else decode(value)
+            if isinstance(event, ItemEvent):
+                raise BadEventError("item events belong on the topic `items`")
+            user = event.user.encode()
+            if key != user or partition != partition_of(user, partitions):
+                raise _astray(event.user, key, partition, partitions)
         except BadEventError as error:
             join.bury("contract", str(error), record)
+        else:
+            events.append((event, record))
     return events
 
 
-def _event(record: Record, partitions: int) -> Feedback | Erasure:
-    """Return the event that a record holds, if it lies where it belongs."""
-    _, partition, _, key, value, _ = record
-    event = erasure_of(key) if value is None else decode(value)
-    if isinstance(event, ItemEvent):
-        raise BadEventError("item events belong on the topic `items`")
-    user = event.user.encode()
+def _astray(name: str, key: bytes | None, partition: int, partitions: int) -> BadEventError:
+    """Return what to say of an event that does not lie where its user's do."""
+    user = name.encode()
     if key != user:
-        raise BadEventError(f"feedback of user {event.user!r} must have the user as its key")
-    home = partition_of(user, partitions)
-    if partition != home:
-        raise BadEventError(
-            f"feedback of user {event.user!r} belongs in partition {home}, not "
-            f"{partition}: let Kafka's own partitioner (murmur2) choose"
-        )
-    return event
+        return BadEventError(f"feedback of user {name!r} must have the user as its key")
+    return BadEventError(
+        f"feedback of user {name!r} belongs in partition {partition_of(user, partitions)}, not "
+        f"{partition}: let Kafka's own partitioner (murmur2) choose"
+    )

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from agents.api import key_of
 from streaming.closing import Batch, Closing, Touch
 from streaming.events import BadEventError, Erasure, InteractionEvent, RankingEvent, UserEvent
 from streaming.records import KEPT_BYTES, letter_of
@@ -51,6 +50,12 @@ if TYPE_CHECKING:
     from streaming.state import Shard, UserState
     from streaming.suspicion import Suspicion
     from streaming.transport.api import Record
+
+_WAITING = 100
+"""About how many bytes an interaction that waits takes beside its message."""
+
+_PRIME = 0xA2BC26E2EB1BAD5F
+"""What marks are numbers modulo: nothing more is known of it than that it is large."""
 
 _LARGEST_REWARD = 1e30
 """So large that a sum of what a ranking may collect still fits float32."""
@@ -170,14 +175,15 @@ class Join:
             self._batch.erased.append(name)
             self._counts.absent += 1
         mark = _mark(type(event), event.id)
-        if self._knows(user, mark, now):
+        if mark in user.remembered and self._knows(user, mark, now):
             self._counts.duplicates += 1
             return
         # What is refused by the event alone is refused before it is known by its id: it may be
         # sent again under the same id when it has been mended.
         if isinstance(event, InteractionEvent):
             reward = self._reward(event)
-            self._admit(name, user, mark, Waiting.size_of(record.value or b""), time)
+            size = len(record.value or b"")
+            self._admit(name, user, mark, _WAITING + min(size, KEPT_BYTES), time)
             self._attribute(name, user, event, time, reward, record, now)
         elif isinstance(event, RankingEvent):
             if len(event.items) > self._limits.slots:
@@ -194,7 +200,8 @@ class Join:
             touch = self._batch.touched[name] = Touch(time)
         elif time > touch.time:
             touch.time = time
-        touch.described |= isinstance(event, UserEvent)
+        if isinstance(event, UserEvent):
+            touch.described = True
 
     def _knows(self, user: UserState, mark: int, now: int) -> bool:
         """Return whether an event is known: not whether it happens to be in memory still."""
@@ -329,5 +336,10 @@ def _waiting(
 
 
 def _mark(kind: type, name: str) -> int:
-    """Return what an event is remembered by."""
-    return key_of(f"{kind.__name__}:{name}")
+    """Return what an event is remembered by: its kind and id, as a number modulo a prime.
+
+    Two ids of one user that nobody has chosen to agree do so with a chance of 2**-64, as the halves
+    of a digest do, which takes three times as long to make. Who chooses ids may as well send one
+    twice.
+    """
+    return int.from_bytes(f"{kind.__name__}:{name}".encode()) % _PRIME

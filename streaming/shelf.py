@@ -73,9 +73,9 @@ class Shelf:
 
     def lacks(self, events: Iterable[tuple[Feedback | Erasure, Record]]) -> bool:
         """Return whether an event shows an item that is not here, or there is nothing to show."""
-        nothing, unknown = not len(self.slates), self.slates.unknown
+        nothing, knows = not len(self.slates), self.slates.knows
         for event, _ in events:
-            if nothing or (isinstance(event, RankingEvent) and unknown(event) is not None):
+            if nothing or (isinstance(event, RankingEvent) and not knows(event)):
                 return True
         return False
 

@@ -62,13 +62,9 @@ class Slates:
         """Return how many items can be shown."""
         return len(self._open)
 
-    def unknown(self, event: RankingEvent) -> str | None:
-        """Return the first item of a ranking that is not in the catalogue."""
-        rows = self._rows
-        for item in event.items:
-            if item.id not in rows:
-                return item.id
-        return None
+    def knows(self, event: RankingEvent) -> bool:
+        """Return whether all items of a ranking are in the catalogue."""
+        return self._rows.keys() >= {item.id for item in event.items}
 
     def opened(self, event: RankingEvent, user: UserState) -> OpenRanking:
         """Return a ranking as shown, completed by what was issued to its user.
@@ -80,13 +76,14 @@ class Slates:
         BadEventError
             If a field is not as declared.
         """
-        unknown = self.unknown(event)
-        if unknown is not None:
-            raise unknown_item(unknown)
         items = [item.id for item in event.items]
+        try:
+            features = self._features(items)
+        except KeyError as unknown:
+            raise unknown_item(unknown.args[0]) from None
         issued = _issued(event, items, user)
         if issued is None:
-            return self._foreign(event, items, user)
+            return self._foreign(event, items, features, user)
         return OpenRanking(
             id=event.id,
             time=event.time,
@@ -94,7 +91,7 @@ class Slates:
             key=issued.key,
             context=issued.context,
             items=items,
-            features=self._features(items),
+            features=features,
             positions=list(range(len(items))),
             propensities=issued.propensities[: len(items)],
             seen=[item.seen for item in event.items],
@@ -105,7 +102,9 @@ class Slates:
             again=issued.ordinal < user.rankings,
         )
 
-    def _foreign(self, event: RankingEvent, items: list[str], user: UserState) -> OpenRanking:
+    def _foreign(
+        self, event: RankingEvent, items: list[str], features: bytes, user: UserState
+    ) -> OpenRanking:
         """Open a ranking that somebody else decided.
 
         Whoever states the probabilities of a slate is taken to have chosen from the catalogue.
@@ -119,7 +118,7 @@ class Slates:
             key=key_named(event.id),
             context=self._context_of(user, event.fields),
             items=items,
-            features=self._features(items),
+            features=features,
             positions=[
                 slot if item.position is None else item.position
                 for slot, item in enumerate(event.items)
@@ -143,14 +142,13 @@ class Slates:
         if known is None:
             if len(self._contexts) >= _CONTEXTS:
                 self._contexts.clear()
-            packed = self._schema.encode(fields).tobytes()
-            known = self._contexts[id(fields)] = fields, packed
+            known = self._contexts[id(fields)] = fields, self._schema.pack(fields)
         return known[1]
 
     def _context_of(self, user: UserState, fields: Sequence[Field] = ()) -> bytes:
         """Return the context of a user, and of a situation laid over it."""
         if fields:
-            return self._schema.encode([*user.fields, *fields]).tobytes()
+            return self._schema.pack([*user.fields, *fields])
         return self.context(user.fields)
 
     def _features(self, items: list[str]) -> bytes:

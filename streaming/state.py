@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from streaming.events import Field
-from streaming.records import KEPT_BYTES, read
+from streaming.records import read
 from streaming.watermark import NEVER
 
 if TYPE_CHECKING:
@@ -99,11 +99,6 @@ class Waiting(msgspec.Struct, array_like=True, gc=False):
     timestamp: int
     raw: bytes
     raw_size: int
-
-    @staticmethod
-    def size_of(raw: bytes) -> int:
-        """About how many bytes an interaction takes if it has to wait."""
-        return 100 + min(len(raw), KEPT_BYTES)
 
 
 class UserState(msgspec.Struct, array_like=True, gc=False):

@@ -49,7 +49,10 @@ class Watermark:
             self._move()
         elif time > newest[0]:
             del newest[0]
-            insort(newest, time)
+            if not newest or time >= newest[-1]:
+                newest.append(time)
+            else:
+                insort(newest, time)
             believed = newest[0] - self._lateness
             if believed > self.value:
                 self.value = believed
