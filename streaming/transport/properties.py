@@ -202,6 +202,14 @@ def waits(cluster: str | None) -> bool:
     return cluster != _EMBEDDED
 
 
+def forgets(cluster: str | None) -> bool:
+    """Return whether a cluster tells readers only of aborted transactions that they come by.
+
+    The embedded broker tells of all that there were before as well.
+    """
+    return cluster != _EMBEDDED
+
+
 def reach(servers: list[str], timeout: float) -> None:
     """Wait until one of some servers takes a connection.
 

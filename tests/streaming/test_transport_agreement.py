@@ -1,7 +1,7 @@
 """The memory bus is a faithful fake: whatever is done to it and to a broker, both show the same.
 
-That includes readers that go on behind aborted transactions, which the contract suite leaves out:
-over the embedded broker confluent-kafka cannot (see its transport).
+That includes readers that go on behind aborted transactions, which the embedded broker never
+forgets.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from streaming.transport.api import (
     TopicSpec,
     Transport,
 )
-from streaming.transport.kafka_python import KafkaPythonTransport
 from streaming.transport.memory import MemoryBus
-from tests.streaming.transports import read_to_end
+from tests.streaming.transports import KAFKA, read_to_end
 
 STEPS = 50
 
@@ -105,10 +104,11 @@ class Play:
         return ends
 
 
+@pytest.mark.parametrize("client", KAFKA)
 @pytest.mark.parametrize("seed", range(3))
-def test_memory_and_broker_show_the_same(broker: str, seed: int) -> None:
-    kafka = KafkaPythonTransport(broker)
-    name = f"agreement-{seed}"
+def test_memory_and_broker_show_the_same(broker: str, client: str, seed: int) -> None:
+    kafka = KAFKA[client](broker)
+    name = f"agreement-{client}-{seed}"
     real = Play(kafka, name, np.random.default_rng(seed)).run()
     fake = Play(MemoryBus(), name, np.random.default_rng(seed)).run()
     kafka.close()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from streaming.transport.api import Consumer, TopicPartition
+    from streaming.transport.confluent.succession import Succession
 
 _FULL_QUEUE_PAUSE, _FLUSH_SLICE = 0.05, 0.2  # seconds
 
@@ -34,6 +35,8 @@ class ConfluentProducer(BaseProducer):
     transactional_id : str or None
     failed : list of KafkaError
         Where the client puts the errors that end it.
+    succession : Succession, optional
+        Where the client comes from, if it must not go on after an abort.
     """
 
     def __init__(
@@ -42,10 +45,12 @@ class ConfluentProducer(BaseProducer):
         partitions: Callable[[str], int],
         transactional_id: str | None,
         failed: list[KafkaError],
+        succession: Succession | None,
     ) -> None:
         super().__init__(partitions, transactional_id)
         self._client = client
         self._failed = failed
+        self._succession = succession
 
     def _begin(self) -> None:
         with translated("beginning a transaction"):
@@ -100,6 +105,8 @@ class ConfluentProducer(BaseProducer):
     def _abort(self) -> None:
         with translated("aborting"):
             _insist(self._client.abort_transaction)
+            if self._succession is not None and not self.closed:
+                self._client = self._succession.next()
         self._failed.clear()
 
     def flush(self) -> None:
@@ -126,6 +133,8 @@ class ConfluentProducer(BaseProducer):
         except TransportError:
             self.open = False
             self._client.purge()
+        if self._succession is not None:
+            self._succession.close()
 
 
 def _insist(call: Callable[[float], object]) -> None:

@@ -19,11 +19,13 @@ from streaming.transport.confluent.consumer import ConfluentConsumer
 from streaming.transport.confluent.errors import brief, translated
 from streaming.transport.confluent.member import ConfluentMember
 from streaming.transport.confluent.producer import ConfluentProducer
+from streaming.transport.confluent.succession import Succession
 from streaming.transport.oauth import token_source
 from streaming.transport.opened import Opened
 from streaming.transport.properties import (
     ClientProperties,
     assignor_of,
+    forgets,
     reach,
     servers_of,
     waits,
@@ -190,22 +192,31 @@ class ConfluentTransport:
         }
         if "compression.type" in self._properties:
             options["compression.type"] = self._properties["compression.type"]
-        if transactional_id is not None:
-            options |= {
-                "transactional.id": transactional_id,
-                "linger.ms": TRANSACTIONAL_LINGER_MS,
-            }
-        with translated("starting a producer"):
-            failed: list[KafkaError] = []
+        failed: list[KafkaError] = []
+
+        def begin(name: str | None) -> Any:
+            own = {"transactional.id": name, "linger.ms": TRANSACTIONAL_LINGER_MS} if name else {}
             client = ProducerClient(
-                self._options() | options,
+                self._options() | options | own,
                 logger=_log,
                 error_cb=lambda error: failed.append(error) if error.fatal() else None,
             )
-            if transactional_id is not None:
+            if name is not None:
                 client.init_transactions(self._timeout)
+            return client
+
+        succession = None
+        with translated("starting a producer"):
+            if transactional_id is None or forgets(self._cluster()):
+                client = begin(transactional_id)
+            else:
+                counter = Client(
+                    self._options() | {"group.id": f"{transactional_id}~"}, logger=_log
+                )
+                succession = Succession(transactional_id, begin, counter, self._timeout)
+                client = succession.next()
         return self._opened.keep(
-            ConfluentProducer(client, self.partitions, transactional_id, failed)
+            ConfluentProducer(client, self.partitions, transactional_id, failed, succession)
         )
 
     def close(self) -> None:
