@@ -62,7 +62,8 @@ class Value(nn.Module):
         known = th.cat([interests, 2.0 * share[:, None] - 1.0, late[:, None]], dim=1)
         pace, end = self.net(known).unbind(1)
         value = share * (TYPICAL + 50.0 * pace) + 5.0 * end * -th.expm1(-budget / law.LENGTH)
-        return value * (budget > 0.0)
+        worth: th.Tensor = value * (budget > 0.0)
+        return worth
 
 
 class Planner:
@@ -142,14 +143,14 @@ def qualities(lanes: NDArray[Any], candidates: int) -> Floats:
 
 def fit(planner: Planner, optimizer: th.optim.Optimizer, users: NDArray[np.uint64]) -> float:
     """Play sessions, move V towards what they were worth, and return the mean of |TV - V|."""
-    planner.diary = []
+    diary = planner.diary = list[tuple[Floats, Floats, Floats]]()
     planner.world.reset(users)
     for _ in rollout(planner.world, planner.policy, VISITS):
         pass
-    u, budget, ahead = (np.stack(part) for part in zip(*planner.diary, strict=True))
+    u, budget, ahead = (np.stack(part) for part in zip(*diary, strict=True))
     planner.diary = None
     there = budget > 0.0
-    V = planner.values(u.reshape(-1, u.shape[2]), budget.ravel()).reshape(budget.shape)
+    V: Floats = planner.values(u.reshape(-1, u.shape[2]), budget.ravel()).reshape(budget.shape)
     wanted, more = np.empty_like(V), np.zeros(V.shape[1])
     for t in range(len(V) - 1, -1, -1):
         more = np.where(there[t], ahead[t] - V[t] + LAMBDA * more, 0.0)
@@ -157,7 +158,7 @@ def fit(planner: Planner, optimizer: th.optim.Optimizer, users: NDArray[np.uint6
     known = [th.from_numpy(part[there]).float() for part in (u, budget, wanted)]
     order = np.random.default_rng(int(users[0]))
     for _ in range(EPOCHS):
-        for rows in th.from_numpy(order.permutation(len(known[0]))).split(BATCH):
+        for rows in th.split(th.from_numpy(order.permutation(len(known[0]))), BATCH):
             loss = ((planner.value(known[0][rows], known[1][rows]) - known[2][rows]) ** 2).mean()
             optimizer.zero_grad()
             loss.backward()

@@ -30,7 +30,8 @@ class NumpyLinUCB:
         """Return the arm with the highest bound for every context [B, D]."""
         x = np.concatenate([np.ones((len(context), 1)), context], axis=1)
         spread = np.sqrt(((x @ self.inverse) * x).sum(axis=2)).T
-        return np.argmax(x @ self.theta.T + spread, axis=1)
+        arms: np.ndarray[Any, Any] = np.argmax(x @ self.theta.T + spread, axis=1)
+        return arms
 
     def learn(self, context: np.ndarray[Any, Any], arms: Any, rewards: Any) -> None:
         """Learn one event after the other."""

@@ -14,16 +14,20 @@ from collections.abc import Callable
 from itertools import permutations
 from math import sqrt
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from agents.streams import derive
 from evaluation import SLATE_ESTIMATORS, Accumulator, Chances, Slates
 
+if TYPE_CHECKING:
+    from agents.api import Floats
+
 ITEMS, SLOTS = 5, 3
 ALL = np.array(list(permutations(range(ITEMS), SLOTS)))
-EXAMINED = np.array([0.9, 0.6, 0.3])
-APPEAL = np.array([0.1, 0.2, 0.35, 0.5, 0.15])
+EXAMINED: Floats = np.array([0.9, 0.6, 0.3])
+APPEAL: Floats = np.array([0.1, 0.2, 0.35, 0.5, 0.15])
 LIKE = np.array([0, 0, 1, 1, 0])
 """The kind of every item."""
 LOGGING = np.array([0.25, 0.25, 0.2, 0.15, 0.15])
@@ -31,26 +35,26 @@ TARGET = np.array([0.1, 0.15, 0.25, 0.35, 0.15])
 OUT = Path(__file__).parent.parent / "docs" / "slate-bias.md"
 
 
-def examined() -> np.ndarray:
+def examined() -> Floats:
     """Return clicks by the item's appeal, times how much its slot is looked at: [60, K]."""
-    return APPEAL[ALL] * EXAMINED
+    return np.take(APPEAL, ALL) * EXAMINED
 
 
-def independent() -> np.ndarray:
+def independent() -> Floats:
     """Return clicks by item and slot alone: each slot has its own favourites."""
     return np.stack([np.roll(APPEAL, k)[ALL[:, k]] for k in range(SLOTS)], axis=1)
 
 
-def cascading() -> np.ndarray:
+def cascading() -> Floats:
     """Return clicks that fade with every item of the same kind before."""
     before = np.array([[(LIKE[x[:k]] == LIKE[x[k]]).sum() for k in range(SLOTS)] for x in ALL])
-    return APPEAL[ALL] * 0.5**before
+    return np.take(APPEAL, ALL) * 0.5**before
 
 
-def whole() -> np.ndarray:
+def whole() -> Floats:
     """Return clicks that fade with every item of the same kind, wherever it stands."""
     others = np.array([[(LIKE[x] == LIKE[item]).sum() - 1 for item in x] for x in ALL])
-    return APPEAL[ALL] * 0.5**others
+    return np.take(APPEAL, ALL) * 0.5**others
 
 
 USERS: dict[str, tuple[Callable[[], np.ndarray], set[str]]] = {
@@ -68,13 +72,13 @@ USERS: dict[str, tuple[Callable[[], np.ndarray], set[str]]] = {
 """What a click hangs on, and the estimators whose assumption that is."""
 
 
-def stepwise(scores: np.ndarray) -> np.ndarray:
+def stepwise(scores: np.ndarray) -> Floats:
     """Return the chance of every slot's item given those before it: [60, K]."""
     taken = np.array([[scores[x[:k]].sum() for k in range(SLOTS)] for x in ALL])
     return np.asarray(scores[ALL] / (1.0 - taken))
 
 
-def in_slots(scores: np.ndarray) -> np.ndarray:
+def in_slots(scores: np.ndarray) -> Floats:
     """Return how likely every item is for every slot, whatever stands before: [items, K]."""
     chances = stepwise(scores).prod(axis=1)
     return np.array(

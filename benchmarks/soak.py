@@ -38,6 +38,8 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from streaming import Transport, WorkerConfig
 
 CLIENT = "confluent-kafka"
@@ -117,7 +119,8 @@ def soak(minutes: float, rate: int, users: int) -> tuple[list[tuple[float, float
         worker.stdout.readline()
         producer, feedback = transport.producer(), config.topics.feedback
         began, sent, read = time.monotonic(), 0, 0.0
-        chapter, events = 0, iter(())
+        chapter = 0
+        events: Iterator[tuple[str, bytes]] = iter(())
         while (now := time.monotonic() - began) < 60.0 * minutes:
             due = int(now * rate) - sent
             while due > 0:

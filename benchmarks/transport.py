@@ -148,7 +148,7 @@ def confluent_kafka_transact(servers: str, topic: str, messages: int) -> float:
     consumer, seen = confluent_consumer(servers, topic, name), 0
     began = time.perf_counter()
     while seen < messages:
-        records = consumer.consume(min(BATCH, messages - seen), 0.2)
+        records: list[Any] = consumer.consume(min(BATCH, messages - seen), 0.2)
         if not records:
             continue
         producer.begin_transaction()

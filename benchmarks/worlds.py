@@ -26,7 +26,7 @@ import envs
 from simulators import make_world, world_names, world_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -162,7 +162,7 @@ def measure(runs: int, steps: dict[str, tuple[int, Callable[[], object]]]) -> di
     return {name: median(values) for name, values in found.items()}
 
 
-def tell(name: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def tell(name: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """Print a table, and write it into its place in the page."""
     lines = [" | ".join(row) for row in (head, ("---",) * len(head), *rows)]
     table = "".join(f"| {line} |\n" for line in lines)

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 
 from streaming.orders import roles_told, send_order
 from streaming.roles import Promote
-from streaming.transport.kafka_python import KafkaPythonTransport
+from streaming.transport.clients import CLIENTS, connect
 from streaming.transport.memory import MemoryBus
 from streaming.worker import Worker
 from tests.streaming.support import (
@@ -45,21 +45,27 @@ EVENTS = story(users=15, steps=20, seed=8)
 HALF = len(EVENTS) // 2
 
 
+@pytest.fixture(params=CLIENTS)
+def client(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
 @pytest.fixture
-def transport(broker: str) -> Iterator[KafkaPythonTransport]:
-    made = KafkaPythonTransport(broker)
+def transport(broker: str, client: str) -> Iterator[Transport]:
+    made = connect(broker, client=client)
     yield made
     made.close()
 
 
 @pytest.fixture
-def run(broker: str) -> Iterator[Run]:
+def run(broker: str, client: str) -> Iterator[Run]:
     """Start workers that are ready when they are returned, and that do not outlive the test."""
     processes: list[subprocess.Popen[str]] = []
 
     def start(**options: Any) -> subprocess.Popen[str]:
         module = "tests.streaming.worker_process"
-        command = [sys.executable, "-m", module, broker, json.dumps(options)]
+        command = [sys.executable, "-m", module, broker, client, json.dumps(options)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         processes.append(process)
         assert process.stdout is not None
@@ -79,11 +85,12 @@ def told(transport: Transport, config: WorkerConfig) -> Loop:
     return loop
 
 
+@pytest.mark.parametrize("client", ["kafka-python"])
 def test_a_worker_killed_around_a_promotion_has_promoted_once_or_not_at_all(
-    run: Run, transport: KafkaPythonTransport, tmp_path: Path
+    run: Run, transport: Transport, client: str, tmp_path: Path
 ) -> None:
     """The order comes with the events of the batch in which the worker dies."""
-    config = replace(CONFIG, prefix="promoted.", partitions=2, batch_size=60)
+    config = replace(CONFIG, prefix=f"promoted.{client}.", partitions=2, batch_size=60)
     loop = told(transport, config)
     options = {"prefix": config.prefix, "partitions": 2, "batch_size": 60, "challenged": True}
     assert send_order(transport, loop.topics, Promote(policy="uniform"), patience=0.0) is None
@@ -133,9 +140,9 @@ def counted(report: Report) -> tuple[object, ...]:
 
 
 def test_killed_workers_lose_and_double_nothing(
-    run: Run, transport: KafkaPythonTransport, tmp_path: Path
+    run: Run, transport: Transport, client: str, tmp_path: Path
 ) -> None:
-    config = replace(CONFIG, prefix="killed.", partitions=3, batch_size=60)
+    config = replace(CONFIG, prefix=f"killed.{client}.", partitions=3, batch_size=60)
     loop = told(transport, config)
     options = {"prefix": config.prefix, "partitions": config.partitions, "batch_size": 60}
     random = np.random.default_rng(3)
@@ -158,7 +165,7 @@ def test_killed_workers_lose_and_double_nothing(
     last = run(**options, events=events, state=str(tmp_path / "state"))
     assert last.wait(120) == 0
 
-    calm, calm_worker = undisturbed(replace(config, prefix="calm."))
+    calm, calm_worker = undisturbed(replace(config, prefix=f"calm.{client}."))
     outcomes = loop.outcomes()
     assert outcomes == calm.outcomes()
     assert [outcome.seq for outcome in outcomes] == list(range(len(outcomes)))

@@ -1,6 +1,6 @@
 """A worker in a process of its own, that may kill itself the hard way.
 
-    python -m tests.streaming.worker_process BOOTSTRAP OPTIONS
+    python -m tests.streaming.worker_process BOOTSTRAP CLIENT OPTIONS
 
 OPTIONS is JSON: the config's `prefix`, `partitions` and `batch_size`; `die`, the step after which
 to die, and `batch`, in which one; `events`, how many there will be, after which to write the
@@ -22,12 +22,12 @@ from typing import Any
 from safetensors.numpy import save_file
 
 from agents import Uniform
-from streaming.transport.kafka_python import KafkaPythonTransport
+from streaming.transport.clients import connect
 from streaming.worker import Worker
 from tests.streaming.support import CONFIG, OrderPolicy
 
 
-def main(bootstrap: str, options: dict[str, Any]) -> None:
+def main(bootstrap: str, client: str, options: dict[str, Any]) -> None:
     """Work until killed, or until all is worked."""
     config = replace(
         CONFIG, **{name: options[name] for name in ("prefix", "partitions", "batch_size")}
@@ -41,7 +41,7 @@ def main(bootstrap: str, options: dict[str, Any]) -> None:
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    transport = KafkaPythonTransport(bootstrap)
+    transport = connect(bootstrap, client=client)
     challengers = [Uniform] if options.get("challenged") else []
     worker = Worker(transport, OrderPolicy, config, challengers=challengers, reached=reached)
     print("ready", flush=True)
@@ -53,4 +53,4 @@ def main(bootstrap: str, options: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], json.loads(sys.argv[2]))
+    main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]))

@@ -1,0 +1,1 @@
+"""What the house can do, measured: every figure of the documents is one command here."""
