@@ -36,6 +36,8 @@ from streaming.transport import EmbeddedBroker, connect
 from streaming.transport.partitioner import partition_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streaming import WorkerConfig
 
 AT_ONCE = 500
@@ -119,7 +121,7 @@ def bare_confluent_kafka(servers: str, _client: str, config: WorkerConfig) -> No
         producer.commit_transaction()
 
 
-ROLES = {
+ROLES: dict[str, dict[str, Callable[[str, str, WorkerConfig], None]]] = {
     "worker": dict.fromkeys(CLIENTS, worker),
     "bare": {"kafka-python": bare_kafka_python, "confluent-kafka": bare_confluent_kafka},
 }

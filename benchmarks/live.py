@@ -163,7 +163,7 @@ def bare_confluent_kafka(
     batch, seen, done = config.batch_size, 0, 0
     clock = _Clock()
     while seen < events:
-        polled = consumer.consume(batch, 0.2)
+        polled: list[Any] = consumer.consume(batch, 0.2)
         if not polled:
             continue
         seen += len(polled)

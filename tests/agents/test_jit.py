@@ -14,6 +14,21 @@ CALLER = (
 )
 
 
+def ran(folder: Path, code: str, cache: str = "cache") -> subprocess.CompletedProcess[str]:
+    """Return what a process of its own prints, which keeps its kernels in a cache of this name."""
+    house = str(Path(__file__).resolve().parents[2])
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={**os.environ, "NUMBA_CACHE_DIR": str(folder / cache), "PYTHONPATH": house},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return run
+
+
 def test_a_changed_callee_in_another_file_is_compiled_anew(tmp_path: Path) -> None:
     (tmp_path / "zz_caller.py").write_text(CALLER)
     said = []
@@ -23,15 +38,7 @@ def test_a_changed_callee_in_another_file_is_compiled_anew(tmp_path: Path) -> No
             "import pathlib, agents.jit; agents.jit._HOUSE = pathlib.Path.cwd(); "
             "from zz_caller import twice; print(twice(0.0), sum(twice.stats.cache_hits.values()))"
         )
-        run = subprocess.run(
-            [sys.executable, "-c", code],
-            cwd=tmp_path,
-            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        said.append(run.stdout.split())
+        said.append(ran(tmp_path, code).stdout.split())
     assert said == [["2.0", "0"], ["20.0", "0"], ["2.0", "1"]]
 
 
@@ -44,18 +51,7 @@ def test_that_it_compiles_is_said_once_and_only_when_it_does(tmp_path: Path) -> 
     )
     said = []
     for seconds, cache in ((0.0, "one"), (0.0, "one"), (1000.0, "two")):
-        run = subprocess.run(
-            [sys.executable, "-c", code.format(seconds=seconds)],
-            cwd=tmp_path,
-            env={
-                **os.environ,
-                "NUMBA_CACHE_DIR": str(tmp_path / cache),
-                "PYTHONPATH": str(Path(__file__).parents[2]),
-            },
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        run = ran(tmp_path, code.format(seconds=seconds), cache)
         assert run.stdout == "6\n"
         said.append(run.stderr.splitlines())
     assert said == [["recloop compiles its kernels for this machine, once"], [], []]
@@ -69,19 +65,7 @@ def test_a_disk_that_takes_nothing_costs_only_the_cache(tmp_path: Path) -> None:
         "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
         "from zz_kernel import more; print(more(1), sum(more.stats.cache_misses.values()))"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={
-            **os.environ,
-            "NUMBA_CACHE_DIR": str(tmp_path / "cache"),
-            "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (run.returncode, run.stdout) == (0, "2 1\n"), run.stderr
+    assert ran(tmp_path, code).stdout == "2 1\n"
 
 
 PARTS = (
@@ -105,19 +89,7 @@ def test_what_is_bound_into_a_loop_is_told_apart_and_found_again(tmp_path: Path)
             "from zz_loops import kernels; print(*[k(0.0) for k in kernels], "
             "sum(sum(k.stats.cache_hits.values()) for k in kernels))"
         )
-        run = subprocess.run(
-            [sys.executable, "-c", code],
-            cwd=tmp_path,
-            env={
-                **os.environ,
-                "NUMBA_CACHE_DIR": str(tmp_path / "cache"),
-                "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
-            },
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        said.append(run.stdout.split())
+        said.append(ran(tmp_path, code).stdout.split())
     assert said == [
         ["2.5", "-1.5", "2.25", "0"],
         ["20.5", "-1.5", "20.25", "0"],  # the file changed, in which both are written
