@@ -41,8 +41,8 @@ each client; the last two rows are over the memory bus. After each fault, from t
 every event read was counted once (taken, a duplicate, or a dead letter), every ranking has one
 outcome, every decision one record, the model that the workers publish is the fold of `outcomes`
 (the largest relative difference is in the last column, 1e-9 is allowed), and the group's lag is
-zero. Anything else, or a worker that ends unasked, ends the run with an error; only where the broker
-is stopped may workers give up, and are started again.
+zero. Anything else, or a worker that ends unasked, ends the run with an error; only where the
+broker is stopped may workers give up, and are started again.
 
 A worker keeps nothing on disk, so a full one is nothing to it: kernels that cannot be cached are
 compiled by every process anew. A broker that cannot write fails its commits, and a worker whose
