@@ -54,7 +54,7 @@ class BaseProducer(ABC):
         timestamp: int | None = None,
     ) -> None:
         """Write one record; what went wrong is told at the latest by `flush` or `commit`."""
-        if self.transactional_id is not None:
+        if self.transactional_id is not None and not self.open:
             self._check_open()
         if key is None and value is None:
             raise TransportError("a record needs a key or a value")

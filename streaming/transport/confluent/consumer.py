@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _LATEST = -1  # the time that Kafka answers with the end
-_LOOK_EVERY, _LOOKING, _UNDER_WAY = 0.05, 1.0, 0.02  # for who does not wait; for the broker
+_LOOK_EVERY, _LOOKING, _UNDER_WAY = 0.1, 1.0, 0.02  # for who does not wait; for the broker
 
 
 class ConfluentConsumer:
@@ -98,6 +98,8 @@ class ConfluentConsumer:
         if self._resting:
             self.client.resume(self._places())
             self._resting = False
+        elif self._ends and not self._rest_at_end():
+            return True  # there is more than was read: nobody needs to be asked
         try:
             self._ends = self._stable(_LOOKING)
         except KafkaException:  # the broker is away: the client knows how to wait for it
@@ -135,8 +137,14 @@ class ConfluentConsumer:
     def _take(self, messages: list[Any], records: list[Record]) -> None:
         """Keep the records of messages, and where they leave their partitions."""
         ends: dict[tuple[str, int], int] = {}
+        topics = {where.topic for where in self._positions}
+        only = topics.pop() if len(topics) == 1 else None  # asked for, it would be made each time
         for message in messages:
-            topic, partition, offset = message.topic(), message.partition(), message.offset()
+            topic, partition, offset = (
+                only or message.topic(),
+                message.partition(),
+                message.offset(),
+            )
             error = message.error()
             if error is None:
                 key, value, (_, timestamp) = message.key(), message.value(), message.timestamp()

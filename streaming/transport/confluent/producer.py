@@ -34,7 +34,7 @@ class ConfluentProducer(BaseProducer):
         Returns how many partitions a topic has.
     transactional_id : str or None
     failed : list of KafkaError
-        Where the client puts the errors that end it.
+        Where the client puts the errors that end it, and those of records that it cannot deliver.
     succession : Succession, optional
         Where the client comes from, if it must not go on after an abort.
     """
@@ -64,13 +64,13 @@ class ConfluentProducer(BaseProducer):
         value: bytes | None,
         timestamp: int | None,
     ) -> None:
-        options = {} if timestamp is None else {"timestamp": timestamp}
         deadline = 0.0
         while True:
             try:
-                self._client.produce(
-                    topic, value, key, partition, on_delivery=self._delivered, **options
-                )
+                if timestamp is None:
+                    self._client.produce(topic, value, key, partition)
+                else:
+                    self._client.produce(topic, value, key, partition, timestamp=timestamp)
             except BufferError:  # the client's own cap on what is in flight
                 deadline = deadline or time.monotonic() + HANGING
                 if time.monotonic() > deadline:
@@ -80,10 +80,6 @@ class ConfluentProducer(BaseProducer):
                 raise ours(error, f"writing to {topic!r}", self._kind) from None
             else:
                 return
-
-    def _delivered(self, error: KafkaError | None, _message: Any) -> None:
-        if error is not None:
-            self._failed.append(error)
 
     def _raise_failed(self) -> None:
         """Raise the first error; what is no transaction's and not fatal is then done with."""

@@ -35,7 +35,6 @@ from streaming.transport.terms import (
     LARGEST,
     LINGER_MS,
     SESSION_MS,
-    TRANSACTIONAL_LINGER_MS,
     addresses_of,
     not_created,
 )
@@ -195,11 +194,12 @@ class ConfluentTransport:
         failed: list[KafkaError] = []
 
         def begin(name: str | None) -> Any:
-            own = {"transactional.id": name, "linger.ms": TRANSACTIONAL_LINGER_MS} if name else {}
+            own = {"transactional.id": name} if name else {}
             client = ProducerClient(
                 self._options() | options | own,
                 logger=_log,
                 error_cb=lambda error: failed.append(error) if error.fatal() else None,
+                on_delivery=lambda error, _: failed.append(error) if error else None,
             )
             if name is not None:
                 client.init_transactions(self._timeout)
