@@ -8,16 +8,18 @@ fold of outcomes, and a restored worker has the same model.
 
 from __future__ import annotations
 
+from itertools import accumulate, chain, pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
+import narwhals.stable.v2 as nw
 import numpy as np
-import pyarrow as pa
 from river import base, compose, linear_model, optim
 from scipy.stats import rankdata
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from agents.api import Floats
@@ -88,37 +90,44 @@ class Clicks:
 
     def judge(self, records: Sequence[OutcomeRecord]) -> list[list[float]]:
         """Return what each slot of some outcomes is expected to be, then learn from those seen."""
-        if not self._many:
+        if not (self._many and records):
             return [self._one_by_one(record) for record in records]
-        chances: list[list[float]] = []
-        while len(chances) < len(records):
-            start = len(chances)
-            group = records[start : start + GROUP - self._outcomes]
-            chances += self._together(group)
-        return chances
+        x, ends = self._matrix(records), [0, *accumulate(len(one.items) for one in records)]
+        seen = np.fromiter(chain.from_iterable([r.seen for r in records]), dtype=np.bool_)
+        rewards = np.fromiter(chain.from_iterable([r.rewards for r in records]), dtype=np.float64)
+        clicked, chances, start = rewards > 0.0, np.empty(len(x)), 0
+        while start < len(records):
+            end = min(start + GROUP - self._outcomes, len(records))
+            rows = slice(ends[start], ends[end])
+            chances[rows] = self._together(x[rows], clicked[rows], seen[rows], end - start)
+            start = end
+        told = chances.tolist()
+        return [told[first:last] for first, last in pairwise(ends)]
 
-    def _together(self, records: Sequence[OutcomeRecord]) -> list[list[float]]:
-        """Judge outcomes of one group, and learn from the group if that completes it."""
-        x = self._matrix(records)
+    def _together(
+        self, x: Floats, clicked: NDArray[np.bool_], seen: NDArray[np.bool_], outcomes: int
+    ) -> Floats:
+        """Judge slots of one group, and learn from the group if these outcomes complete it."""
+        frame = self._frame(x)
         # Sums of floats hang on how many rows are summed at once, in digits that nobody needs.
-        chances = self._model.predict_proba_many(self._frame(x))["True"].to_numpy().round(9)
-        seen = np.array([s for record in records for s in record.seen], dtype=np.bool_)
-        clicked = np.array([r > 0.0 for record in records for r in record.rewards], dtype=np.bool_)
+        chances: Floats = self._model.predict_proba_many(frame)["True"].to_numpy().round(9)
         self._latest.add(clicked[seen], chances[seen])
         self._waiting.append((x[seen], clicked[seen]))
-        self._outcomes += len(records)
+        self._outcomes += outcomes
         if self._outcomes == GROUP:
-            self._learn()
-        told, ends = chances.tolist(), np.cumsum([len(record.items) for record in records]).tolist()
-        return [told[end - len(r.items) : end] for r, end in zip(records, ends, strict=True)]
+            self._learn(frame if outcomes == GROUP and seen.all() else None)
+        return chances
 
-    def _learn(self) -> None:
+    def _learn(self, frame: nw.DataFrame[pa.Table] | None) -> None:
+        """Learn from the group at hand; `frame` is all of it, if that was made already."""
         xs, ys = zip(*self._waiting, strict=True)
         self._waiting.clear()
         self._outcomes = 0
-        x, y = np.concatenate(xs), np.concatenate(ys)
+        y = np.concatenate(ys)
         if len(y):
-            self._model.learn_many(self._frame(x), pa.chunked_array([pa.array(y)]))
+            labels = nw.new_series("", y, nw.Boolean, backend="pyarrow")
+            whole = self._frame(np.concatenate(xs)) if frame is None else frame
+            self._model.learn_many(whole, labels)
 
     def _one_by_one(self, record: OutcomeRecord) -> list[float]:
         rows = self._matrix([record]).tolist()
@@ -139,19 +148,24 @@ class Clicks:
             self._names = [f"c{i}" for i in range(len(first.context))]
             self._names += [f"i{j}" for j in range(len(first.features[0]))] + ["position"]
         counts = [len(record.items) for record in records]
-        contexts = np.array([record.context for record in records], dtype=np.float64)
-        features = [row for record in records for row in record.features]
-        positions = [[position] for record in records for position in record.positions]
+        rows = chain.from_iterable([record.features for record in records])
+        contexts = _floats([record.context for record in records], len(records))
         return np.hstack(
             [
-                np.repeat(contexts.reshape(len(records), -1), counts, axis=0),
-                np.array(features, dtype=np.float64).reshape(sum(counts), -1),
-                np.array(positions, dtype=np.float64),
+                np.repeat(contexts, counts, axis=0),
+                _floats(rows, sum(counts)),
+                _floats([record.positions for record in records], sum(counts)),
             ]
         )
 
-    def _frame(self, x: Floats) -> Any:
-        return pa.table(list(np.ascontiguousarray(x.T)), names=self._names)
+    def _frame(self, x: Floats) -> nw.DataFrame[pa.Table]:
+        """Return rows as what River wraps every frame in, which takes long if it is left to it."""
+        return nw.from_numpy(x, self._names, backend="pyarrow")
+
+
+def _floats(values: Iterable[Sequence[float]], rows: int) -> Floats:
+    """Return sequences, one after the other, as so many rows."""
+    return np.fromiter(chain.from_iterable(values), dtype=np.float64).reshape(rows, -1)
 
 
 def _learns_many(model: Any) -> bool:
