@@ -98,7 +98,7 @@ class ConfluentConsumer:
         if self._resting:
             self.client.resume(self._places())
             self._resting = False
-        elif self._ends and not self._rest_at_end():
+        elif any(at < self._ends.get(where, 0) for where, at in self._positions.items()):
             return True  # there is more than was read: nobody needs to be asked
         try:
             self._ends = self._stable(_LOOKING)
