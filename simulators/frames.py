@@ -53,7 +53,7 @@ class Frame:
 
     def __init__(self, world: BatchedWorld, *, single: bool = False, observed: bool = True) -> None:
         B, K, M = len(world), world.slate_size, world.num_candidates
-        self.told = np.empty(world.blank.shape, np.float32)
+        self.told = np.empty((len(world.blank), B, K), np.float32)
         self.seen, self.expected = np.empty((B, K), np.bool_), np.empty((B, K))
         self.reward, self.totals, self.seconds = np.empty(B), np.empty(B), np.empty(B)
         self.asked, self.ended = np.empty(B, np.bool_), np.empty(B, np.bool_)

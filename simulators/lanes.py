@@ -42,6 +42,16 @@ def copy_lanes(source: NDArray[np.float32], mask: Mask, target: NDArray[np.float
 
 
 @compiled
+def wipe(told: NDArray[np.float32], mask: Mask, blank: NDArray[np.float32]) -> None:
+    """Make the lanes of a mask blank in what was told, [S, B, K]; blank is [S]."""
+    for b in range(len(mask)):
+        if mask[b]:
+            for s in range(told.shape[0]):
+                for k in range(told.shape[2]):
+                    told[s, b, k] = blank[s]
+
+
+@compiled
 def enter(lanes: NDArray[Any], mask: Mask, later: np.uint64, began: Floats, now: float) -> int:
     """Let the user come, now, who is `later` users after the present one of the lane's seed.
 

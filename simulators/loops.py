@@ -150,7 +150,7 @@ def _visit(
     ----------
     users : Pack
         The lanes, the state, since when users are there, in seconds, and the rules: what is blank,
-        float32 [1 + S, B, K], how many candidates there are, and the horizon or -1.
+        float32 [1 + S], how many candidates there are, and the horizon or -1.
     frame : Pack
         See `simulators.frames.Frame`.
     offered : bool
@@ -186,7 +186,7 @@ def _visit(
     for s in range(told.shape[0]):
         for b in range(told.shape[1]):
             for k in range(told.shape[2]):
-                told[s, b, k] = blank[s, b, k]
+                told[s, b, k] = blank[s]
     answer(lanes, state, choices, told, seen, expected, terminated)
     gone = advance(lanes, told, horizon, reward, terminated, truncated)
     if gone > 0:
@@ -249,7 +249,7 @@ def _visit_by_hooks(
         return int(-1 - fault)
     world.prepare()
     np.logical_not(lanes["ended"], out=asked)
-    told[:] = blank
+    told[:] = blank[:, None, None]
     for array in (seen, expected, reward, terminated, truncated):
         array[:] = 0
     world._answer(choices, Feedback(world.signal_names, *feedback))

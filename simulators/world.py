@@ -25,7 +25,7 @@ from simulators import lanes
 from simulators.bounds import Myopic
 from simulators.buffers import SMALLEST, Buffers
 from simulators.frames import Frames
-from simulators.lanes import copy_lanes
+from simulators.lanes import wipe
 from simulators.loops import entries_of, hooks_of
 from simulators.records import LANE, Feedback, Response, Signal, WorldError
 
@@ -240,7 +240,7 @@ class BatchedWorld(ABC):
             The signals. As a rule they are blank; a world whose users have a history writes it.
         mask : bool [B]
         """
-        copy_lanes(self.blank[1:], mask, told)
+        wipe(told, mask, self.blank[1:])
         if (loops := self._loops()) is not None:
             loops.open(self._kept, mask, told)
 
@@ -259,9 +259,7 @@ class BatchedWorld(ABC):
         self.lanes = np.zeros(len(seeds), dtype=LANE)
         self.lanes["seed"] = seeds
         self.signal_names = tuple(signal.name for signal in self.signals)
-        self.blank = np.zeros((1 + len(self.signals), len(seeds), self.slate_size), np.float32)
-        for place, signal in enumerate(self.signals, start=1):
-            self.blank[place] = signal.blank
+        self.blank = np.array([0.0, *(signal.blank for signal in self.signals)], np.float32)
         self._gone: Mask = self.lanes["ended"]
         self._small = len(seeds) * self.num_candidates * self.item_width * 4 < SMALLEST
         self._allocate(len(seeds))
