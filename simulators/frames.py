@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simulators.buffers import KEPT
+from simulators.stores import in_lines
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,7 +62,7 @@ class Frame:
         self.lengths = np.empty(B, np.int64)
         self.context = np.empty((B, world.context_width) if observed else (0, 0), np.float32)
         drawn = observed and world.catalogue is None
-        self.documents = np.empty((B, M, world.item_width) if drawn else (0, 0, 0), np.float32)
+        self.documents = in_lines((B, M, world.item_width) if drawn else (0, 0, 0))
         self.feedback = (
             self.asked,
             self.told,
@@ -80,6 +81,8 @@ class Frame:
         if world.catalogue is None:
             self.observation["documents"] = self.documents
         outside = [self.told, self.reward, self.terminated, self.truncated, *episodes]
+        if drawn:
+            outside.append(self.documents.base)  # which is what views of the documents hold
         outside += self.observation.values() if observed else self.feedback
         if single:
             self.observation = {name: all_[0] for name, all_ in self.observation.items()}

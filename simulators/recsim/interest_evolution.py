@@ -42,6 +42,7 @@ from simulators.loops import Loops
 from simulators.records import ANSWER, BIRTH, OFFER, Signal, WorldError, near
 from simulators.recsim.slates import best_cascade, best_proportional
 from simulators.rollout import returns
+from simulators.stores import LARGE, LINE, begins_a_line, finish, store_lines
 from simulators.world import BatchedWorld
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ def mean_quality(law: str, seed: int = 0) -> Floats:
     return np.concatenate([np.linspace(-BEST, 0, 14), np.linspace(0, BEST, 6)])
 
 
+SOME = LINE // 4
+"""How many users' documents are whole lines, as each user's are whole quarters of one."""
 USER = np.dtype([("interests", np.float64, (TOPICS,)), ("budget", np.float64)], align=True)
 
 
@@ -234,12 +237,32 @@ def _look(state: Any, context: NDArray[np.float32]) -> None:
 
 @compiled
 def _show(state: Any, documents: NDArray[np.float32]) -> None:
-    topics = state[1]
+    topics, first = state[1], 0
+    if documents.size >= LARGE and begins_a_line(documents):
+        first = _show_most(topics, documents.reshape(-1))
     rows = documents.reshape(topics.shape[0], -1)
-    for b in range(topics.shape[0]):
+    for b in range(first, topics.shape[0]):
         rows[b] = 0.0  # at once, which is faster than document by document
         for j in range(topics.shape[1]):
             documents[b, j, topics[b, j]] = 1.0
+
+
+@compiled
+def _show_most(topics: NDArray[np.uint8], documents: NDArray[np.float32]) -> int:
+    """Show documents past the cache, and return to how many users: as many as fill lines."""
+    B, M = topics.shape
+    width, most = M * TOPICS, B - B % SOME
+    some = np.zeros(SOME * width, np.float32)
+    for start in range(0, most, SOME):
+        for b in range(SOME):
+            for j in range(M):
+                some[b * width + j * TOPICS + topics[start + b, j]] = 1.0
+        store_lines(some, documents, start * width)
+        for b in range(SOME):
+            for j in range(M):
+                some[b * width + j * TOPICS + topics[start + b, j]] = 0.0
+    finish()
+    return int(most)
 
 
 @compiled

@@ -11,6 +11,7 @@ import pytest
 
 from simulators import BatchedWorld, Frame, Frames, InterestEvolution, Sardine, WorldError
 from simulators.buffers import KEPT
+from simulators.stores import LARGE
 from tests.simulators.support import seeds
 
 if TYPE_CHECKING:
@@ -142,6 +143,25 @@ def test_feedback_that_is_held_is_not_written_again() -> None:
         kept.append((array, array.copy()))
         del feedback, held, array
     assert all(np.array_equal(array, before) for array, before in kept)
+
+
+def test_documents_are_the_same_where_they_are_written_past_the_cache() -> None:
+    lanes = LARGE // (7 * InterestEvolution.item_width) + 3
+    many, few = InterestEvolution(7, 2), InterestEvolution(7, 2)
+    many.reset(seeds(lanes))
+    few.reset(seeds(5))
+    shown = slates(many, lanes, 0)
+    for _ in range(3):
+        one, other = Frame(many), Frame(few)
+        many.visit(shown, one)
+        few.visit(shown[:5], other)
+        assert one.documents.size >= LARGE > other.documents.size
+        assert one.documents.ctypes.data % 64 == 0
+        assert np.array_equal(one.documents, np.eye(20, dtype=np.float32)[many.topics])
+        assert np.array_equal(one.documents[:5], other.documents)
+        with_any_offset = np.full(one.documents.size + 3, np.nan, np.float32)[3:]
+        many._show(with_any_offset.reshape(one.documents.shape))
+        assert np.array_equal(with_any_offset, one.documents.ravel())
 
 
 def test_frames_can_be_copied() -> None:
