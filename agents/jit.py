@@ -32,8 +32,7 @@ from types import FunctionType
 from typing import Any, TypeVar, cast
 
 import numba
-from numba.core import bytecode, event, types
-from numba.experimental import structref
+from numba.core import bytecode, event
 from platformdirs import user_cache_path
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
@@ -171,38 +170,6 @@ def _digest(file: Path) -> str:
     for path in sorted(sources):
         digest.update(sources[path])
     return digest.hexdigest()
-
-
-class Pack(structref.StructRefProxy):
-    """Many arguments of kernels as one, which numba then unpacks once instead of at every call.
-
-    It holds on to its arrays. A kernel reads them as `pack.values`.
-
-    Parameters
-    ----------
-    values : tuple
-        Arrays, numbers, and other such tuples.
-    """
-
-    def __new__(cls, values: tuple[Any, ...]) -> Pack:
-        """Have numba make it."""
-        pack: Pack = _packed(values)
-        return pack
-
-
-@structref.register
-class _PackType(types.StructRef):
-    """The type of a pack, by the types of its values."""
-
-
-_define: Any = structref
-_define.define_boxing(_PackType, Pack)
-_define.define_constructor(Pack, _PackType, ["values"])
-
-
-@compiled
-def _packed(values: tuple[Any, ...]) -> Pack:
-    return Pack(values)
 
 
 class _Notice(event.Listener):

@@ -19,7 +19,7 @@ from weakref import proxy
 import numpy as np
 
 from agents import PAD, Catalogue, Outcomes, Requests, Uniform
-from agents.jit import Pack
+from agents.addresses import Pack
 from agents.streams import derive
 from simulators import lanes
 from simulators.bounds import Myopic
