@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ActionError", "SlateSpace", "ranks_from", "ranks_of", "slates_from"]
 
-_INT64 = np.dtype(np.int64)
+INT64 = np.dtype(np.int64)
 
 
 class ActionError(WorldError):
@@ -95,18 +95,18 @@ class SlateSpace(MultiDiscrete[np.int64]):
         return slates
 
     def shaped(self, action: Any) -> Rows:
-        """Return what has the shape and type of an action: int64 [B, K], in C order.
+        """Return what has the shape and type of an action: int64 [B, K].
 
         Raises
         ------
         ActionError
             If it has not. Whether its places are distinct and in range is not looked at.
         """
-        slates = np.asarray(action, order="C")
-        if slates.dtype is not _INT64:
+        slates = np.asarray(action)
+        if slates.dtype is not INT64:
             if slates.dtype.kind not in "iu":
                 raise ActionError(f"a slate is made of integers, not of {slates.dtype}: {action!r}")
-            slates = slates.astype(_INT64)
+            slates = slates.astype(INT64)
         if slates.shape != self._shape:
             raise ActionError(f"a slate here has the shape {self.shape}, not {slates.shape}")
         return slates[None] if self.lanes is None else slates

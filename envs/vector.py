@@ -18,7 +18,7 @@ from envs.coat import (
     observation_space,
     seeds_of,
 )
-from envs.spaces import ActionError, SlateSpace
+from envs.spaces import INT64, ActionError, SlateSpace
 from simulators import BatchedWorld, Frames, WorldError
 
 if TYPE_CHECKING:
@@ -65,11 +65,14 @@ class WorldVectorEnv(VectorEnv[Observation, Slates, NDArray[Any]]):
         self.mode = AutoresetMode(autoreset_mode)
         self.metadata = {"render_modes": [], "autoreset_mode": self.mode}
         self._renews = self.mode is AutoresetMode.NEXT_STEP
+        self._disabled = self.mode is AutoresetMode.DISABLED
+        self._same_step = self.mode is AutoresetMode.SAME_STEP
         self.episode_statistics = episode_statistics
         self.single_observation_space = observation_space(world)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.single_action_space = action_space(world)
         self.action_space = SlateSpace(world.num_candidates, world.slate_size, num_envs)
+        self._shape = self.action_space.shape
         self._waiting = not len(world)
         self._frames = Frames(world)
 
@@ -109,7 +112,7 @@ class WorldVectorEnv(VectorEnv[Observation, Slates, NDArray[Any]]):
             self.world.renew(mask & fresh, keys)
             self.world.renew(mask & ~fresh)
         ended = self.world.lanes["ended"]
-        self._waiting = self.mode is AutoresetMode.DISABLED and bool(ended.any())
+        self._waiting = self._disabled and bool(ended.any())
         return self._frames.opening(), {}
 
     def step(self, actions: Slates) -> Step:
@@ -121,19 +124,22 @@ class WorldVectorEnv(VectorEnv[Observation, Slates, NDArray[Any]]):
             If an action is no slate, or an environment waits to be reset. Nothing has happened
             then.
         """
-        slates = self.action_space.shaped(actions)
+        if type(actions) is np.ndarray and actions.dtype is INT64 and actions.shape == self._shape:
+            slates = actions  # as it mostly is: few users feel that it is looked at twice
+        else:
+            slates = self.action_space.shaped(actions)
         if self._waiting:
             self._refuse(actions)
         frame = self._frames.take()
-        gone = self.world.visit(slates, frame, renew=self._renews)
-        if gone < 0:
-            self.action_space.read(actions)  # which says what is wrong
+        gone = self.world.visit(slates, frame, self._renews)
         infos: dict[str, Any] = {}
         if gone:
-            self._waiting = self.mode is AutoresetMode.DISABLED
+            if gone < 0:
+                self.action_space.read(actions)  # which says what is wrong
+            self._waiting = self._disabled
             if self.episode_statistics:
                 infos = frame.episodes()
-            if self.mode is AutoresetMode.SAME_STEP:
+            if self._same_step:
                 infos = self._final(frame, infos)
         seen = frame.observation.copy()
         return seen, frame.reward, frame.terminated, frame.truncated, infos

@@ -80,6 +80,8 @@ class Frame:
         self.observation["user"] = self.context
         if world.catalogue is None:
             self.observation["documents"] = self.documents
+        self._episode: dict[str, NDArray[Any]] = dict(zip("rlt", episodes[1:], strict=True))
+        self._episode |= dict.fromkeys(("_r", "_l", "_t"), self.ended)
         outside = [self.told, self.reward, self.terminated, self.truncated, *episodes]
         if drawn:
             outside.append(self.documents.base)  # which is what views of the documents hold
@@ -100,16 +102,7 @@ class Frame:
 
     def episodes(self) -> dict[str, Any]:
         """Return the infos that Gymnasium would gather of episodes that ended."""
-        told = self.ended
-        episode = {
-            "r": self.totals,
-            "l": self.lengths,
-            "t": self.seconds,
-            "_r": told,
-            "_l": told,
-            "_t": told,
-        }
-        return {"episode": episode, "_episode": told}
+        return {"episode": self._episode.copy(), "_episode": self.ended}
 
 
 class Frames:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     Loop = Callable[..., Any]
 
 _NEXT = np.uint64(1)
+_IN_ANY_LAYOUT = np.empty((2, 4), np.int64)[:, ::2]
+"""Slates of which numba does not take for granted that they stand in C order."""
 
 
 @compiled
@@ -112,10 +114,9 @@ def _kernels_of(loops: Loops) -> Kernels:
 def entries_of(world: BatchedWorld, loops: Loops) -> Kernels:
     """Return the kernels of a world that has been reset, for the types of what it keeps."""
     kernels, users, frame = _kernels_of(loops), world._users, Frame(world, observed=False)
-    choices = np.empty(frame.seen.shape, np.int64)
     return Kernels(
         entry(kernels.come, users, frame.asked, _NEXT, 0.0),
-        entry(kernels.visit, users, frame.packed, True, True, True, 0.0, choices),
+        entry(kernels.visit, users, frame.packed, True, True, True, 0.0, _IN_ANY_LAYOUT),
     )
 
 
@@ -162,6 +163,7 @@ def _visit(
     now : float
         Seconds, on the clock of `began`.
     choices : int64 [B, K]
+        In any layout.
 
     Returns
     -------

@@ -377,7 +377,7 @@ class BatchedWorld(ABC):
             If that is not so. Nothing has happened then.
         """
         self._fit(choices)
-        choices = np.ascontiguousarray(choices, dtype=np.int64)
+        choices = np.asarray(choices, dtype=np.int64)
         visit, now = (self._kernels or self._bind()).visit, perf_counter()
         frame = self._frames.take()
         gone = visit(self._users, frame.packed, self._offered, False, False, now, choices)
@@ -389,12 +389,12 @@ class BatchedWorld(ABC):
         self._moved()
         return Feedback(self.signal_names, *frame.feedback, gone)
 
-    def visit(self, choices: Rows, frame: Frame, *, renew: bool = False) -> int:
+    def visit(self, choices: Rows, frame: Frame, renew: bool = False) -> int:
         """Do all that an environment does in a step, and write it into a frame of its own.
 
         Parameters
         ----------
-        choices : int64 [B, K], in C order
+        choices : int64 [B, K]
             Places among the candidates; no slot may be empty.
         frame : Frame
         renew : bool
