@@ -109,6 +109,33 @@ def _write(context: Any, values: Any, memory: Any) -> Any:
     return types.void(values, memory), code
 
 
+@_extending.intrinsic
+def _at(context: Any, address: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word = context.get_value_type(types.intp).as_pointer()
+        return builder.load(builder.inttoptr(arguments[0], word))
+
+    return types.intp(types.intp), code
+
+
+@compiled
+def references(ids: Any) -> int:
+    """Return how many references there are to objects, all together; they must be alive.
+
+    Whoever trusts it sees first that it counts: where CPython keeps its counts is not promised.
+
+    Parameters
+    ----------
+    ids : int64 [N]
+        What `id` says of each. In CPython that is where the object stands, and it begins with what
+        `sys.getrefcount` counts, which would take 0.03 µs to tell for each.
+    """
+    count = 0
+    for i in range(len(ids)):
+        count += _at(ids[i])
+    return count
+
+
 def _borrowed(context: Any, builder: Any, kind: Any, value: Any) -> Any:
     """Return values whose arrays belong to nobody: their use is not counted."""
     if isinstance(kind, _types.BaseTuple):

@@ -62,8 +62,7 @@ class WorldEnv(gymnasium.Env[Observation, Slates]):
         if self._over:
             self.action_space.read(action)
             raise ActionError("there is no user: call reset() before the first step of an episode")
-        frame = self._frames.take()
-        gone = self.world.visit(slates, frame)
+        frame, gone = self.world.visit(slates, self._frames)
         if gone < 0:
             self.action_space.read(action)  # which says what is wrong
         info: dict[str, Any] = {}

@@ -130,8 +130,7 @@ class WorldVectorEnv(VectorEnv[Observation, Slates, NDArray[Any]]):
             slates = self.action_space.shaped(actions)
         if self._waiting:
             self._refuse(actions)
-        frame = self._frames.take()
-        gone = self.world.visit(slates, frame, self._renews)
+        frame, gone = self.world.visit(slates, self._frames, self._renews)
         infos: dict[str, Any] = {}
         if gone:
             if gone < 0:

@@ -7,11 +7,12 @@ frame itself holds any of its arrays, or a view of one.
 
 from __future__ import annotations
 
-from sys import getrefcount
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from agents.addresses import references
 from simulators.buffers import KEPT
 from simulators.stores import in_lines
 
@@ -73,7 +74,6 @@ class Frame:
             self.truncated,
         )
         episodes = self.ended, self.totals, self.lengths, self.seconds
-        self.packed = world.pack(self.feedback, episodes, self.context, self.documents)
         self.observation: dict[str, NDArray[Any]] = dict(
             zip(world.signal_names, self.told[1:], strict=True)
         )
@@ -89,16 +89,28 @@ class Frame:
         if single:
             self.observation = {name: all_[0] for name, all_ in self.observation.items()}
             outside += self.observation.values()
-        self._outside = tuple({id(array): array for array in outside}.values())
-        self._unheld = 0
+        self._outside = {id(array): array for array in outside}  # counted, so they must stay
+        self._ids = np.array([*self._outside])
+        self._unheld = np.zeros(1, np.int64)
+        held = self._ids, self._unheld
+        self.packed = world.pack(held, self.feedback, episodes, self.context, self.documents)
 
     def settle(self) -> None:
-        """Take for unheld what is held now, by the frame alone."""
-        self._unheld = sum(map(getrefcount, self._outside))
+        """Take for unheld what is held now, by the frame alone.
+
+        Raises
+        ------
+        RuntimeError
+            If this Python counts references otherwise.
+        """
+        self._unheld[0] = references(self._ids)
+        more = list(self._outside.values())
+        if references(self._ids) != self._unheld[0] + len(more):
+            raise RuntimeError("this Python keeps no count of references at the head of an object")
 
     def free(self) -> bool:
-        """Return whether nobody else holds any of it."""
-        return sum(map(getrefcount, self._outside)) == self._unheld
+        """Return whether nobody else holds any of it; `simulators.loops` looks by itself."""
+        return bool(references(self._ids) == self._unheld[0])
 
     def episodes(self) -> dict[str, Any]:
         """Return the infos that Gymnasium would gather of episodes that ended."""
@@ -106,16 +118,26 @@ class Frame:
 
 
 class Frames:
-    """The frames of an environment; see `Frame` for the parameters."""
+    """The frames of an environment; see `Frame` for the parameters.
+
+    Attributes
+    ----------
+    turns : iterator over Frame
+        Whose turn it is, for ever: who asks for the next one sees to it that nobody holds it, or
+        takes another. It is empty before one was taken.
+    """
 
     def __init__(self, world: BatchedWorld, *, single: bool = False, observed: bool = True) -> None:
         self._world, self._kind = world, {"single": single, "observed": observed}
         self._kept: list[Frame] = []
-        self._turn = 0
+        self.turns = cycle(self._kept)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the frames: what is packed is of this process alone."""
-        return self.__dict__ | {"_kept": []}
+        return {"_world": self._world, "_kind": self._kind, "_kept": []}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, turns=cycle(state["_kept"]))
 
     def opening(self) -> dict[str, NDArray[Any]]:
         """Return what is observed before anybody's first visit."""
@@ -126,14 +148,12 @@ class Frames:
 
     def take(self) -> Frame:
         """Return a frame that nobody holds. What is in it is anything."""
-        kept = self._kept
-        for _ in kept:
-            self._turn = (self._turn + 1) % len(kept)
-            frame = kept[self._turn]
+        for frame in self._kept:
             if frame.free():
                 return frame
         frame = Frame(self._world, **self._kind)
         frame.settle()
-        if len(kept) < KEPT:
-            kept.append(frame)
+        if len(self._kept) < KEPT:
+            self._kept.append(frame)
+            self.turns = cycle(self._kept)
         return frame

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from agents.addresses import references
 from agents.jit import bound, compiled, entry
 from simulators.frames import Frame
 from simulators.lanes import advance, enter, first_fault
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     Loop = Callable[..., Any]
 
+HELD = -(1 << 62)
+"""What a visit returns if somebody holds the frame that it was to write."""
 _NEXT = np.uint64(1)
 _IN_ANY_LAYOUT = np.empty((2, 4), np.int64)[:, ::2]
 """Slates of which numba does not take for granted that they stand in C order."""
@@ -168,11 +171,14 @@ def _visit(
     Returns
     -------
     int
-        How many users are gone; -1 - b if what lane b is shown is no slate: nothing has happened.
+        How many users are gone; -1 - b if what lane b is shown is no slate, and HELD if somebody
+        holds the frame: then nothing has happened.
     """
     lanes, state, began, (blank, candidates, horizon) = users.values
-    feedback, episodes, context, documents = frame.values
+    (ids, unheld), feedback, episodes, context, documents = frame.values
     asked, told, reward, seen, expected, terminated, truncated = feedback
+    if references(ids) != unheld[0]:
+        return HELD
     fault = first_fault(choices, candidates, not observe)
     if fault >= 0:
         return -1 - fault
@@ -244,7 +250,10 @@ def _visit_by_hooks(
     choices: Rows,
 ) -> int:
     lanes, _, began, (blank, candidates, horizon) = users
-    feedback, episodes, context, documents = frame
+    ids, unheld = frame[0]
+    if references(ids) != unheld[0]:  # before more names hold what is in it
+        return HELD
+    _, feedback, episodes, context, documents = frame
     asked, told, reward, seen, expected, terminated, truncated = feedback
     fault = first_fault(choices, candidates, not observe)
     if fault >= 0:

@@ -26,7 +26,7 @@ from simulators.bounds import Myopic
 from simulators.buffers import SMALLEST, Buffers
 from simulators.frames import Frames
 from simulators.lanes import wipe
-from simulators.loops import entries_of, hooks_of
+from simulators.loops import HELD, entries_of, hooks_of
 from simulators.records import LANE, Feedback, Response, Signal, WorldError
 
 if TYPE_CHECKING:
@@ -378,39 +378,48 @@ class BatchedWorld(ABC):
         """
         self._fit(choices)
         choices = np.asarray(choices, dtype=np.int64)
-        visit, now = (self._kernels or self._bind()).visit, perf_counter()
-        frame = self._frames.take()
-        gone = visit(self._users, frame.packed, self._offered, False, False, now, choices)
+        frame, gone = self.visit(choices, self._frames, observe=False)
         if gone < 0:
             raise WorldError(
                 f"{self.name} was shown {choices[-1 - gone].tolist()} in lane {-1 - gone}: "
                 f"a slate has distinct places among the candidates, 0 to {self.num_candidates - 1}"
             )
-        self._moved()
         return Feedback(self.signal_names, *frame.feedback, gone)
 
-    def visit(self, choices: Rows, frame: Frame, renew: bool = False) -> int:
+    def visit(
+        self, choices: Rows, frames: Frames, renew: bool = False, observe: bool = True
+    ) -> tuple[Frame, int]:
         """Do all that an environment does in a step, and write it into a frame of its own.
 
         Parameters
         ----------
         choices : int64 [B, K]
-            Places among the candidates; no slot may be empty.
-        frame : Frame
+            Places among the candidates.
+        frames : Frames
+            The environment's.
         renew : bool
             Whether the next users come into the lanes whose user had left before.
+        observe : bool
+            Whether to write what is observed, too. No slot may be empty then.
 
         Returns
         -------
+        Frame
+            Which nobody held.
         int
             How many users left, or reached the horizon. If lane b is shown what is no slate, it is
             -1 - b, and nothing has happened.
         """
         visit, now = (self._kernels or self._bind()).visit, perf_counter()
-        gone: int = visit(self._users, frame.packed, self._offered, renew, True, now, choices)
+        frame = next(frames.turns, None) or frames.take()
+        users, offered = self._users, self._offered
+        gone: int = visit(users, frame.packed, offered, renew, observe, now, choices)
+        if gone == HELD:
+            frame = frames.take()
+            gone = visit(users, frame.packed, offered, renew, observe, now, choices)
         if gone >= 0:
-            self._offered, self._asked = True, None
-        return gone
+            self._offered, self._asked = observe, None
+        return frame, gone
 
     def see(self, frame: Frame) -> None:
         """Write what is observed of the present users into a frame."""

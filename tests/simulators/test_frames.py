@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pickle
 from copy import deepcopy
+from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from agents.addresses import references
 from simulators import BatchedWorld, Frame, Frames, InterestEvolution, Sardine, WorldError
 from simulators.buffers import KEPT
 from simulators.stores import LARGE
@@ -60,10 +62,10 @@ def test_the_kernel_does_what_hooks_in_python_do(
         world.reset(seeds(5))
     ends = 0
     for step in range(70):
-        one, other = Frame(whole), Frame(hooked)
         shown = slates(whole, 5, step)
-        gone = whole.visit(shown, one, renew=renew)
-        assert gone == hooked.visit(shown, other, renew=renew)
+        one, gone = whole.visit(shown, Frames(whole), renew)
+        other, as_many = hooked.visit(shown, Frames(hooked), renew)
+        assert gone == as_many
         assert same(one, other, gone > 0)
         assert gone == (one.terminated | one.truncated).sum()
         ends += gone
@@ -80,7 +82,7 @@ def test_what_is_no_slate_is_told_by_its_lane_and_changes_nothing() -> None:
     before = world.lanes.copy(), world.users.copy()
     for wrong in ([0, 0, 1], [0, 1, 6], [-1, 0, 1]):
         shown = np.array([[0, 1, 2], wrong, [3, 4, 5]])
-        assert world.visit(shown, Frame(world)) == -2
+        assert world.visit(shown, Frames(world))[1] == -2
         assert (world.lanes == before[0]).all()
         assert (world.users == before[1]).all()
 
@@ -123,13 +125,74 @@ def test_whoever_holds_many_frames_gets_others() -> None:
     held: list[dict[str, NDArray[Any]]] = []
     copies: list[dict[str, NDArray[Any]]] = []
     for step in range(3 * KEPT):
-        frame = frames.take()
-        world.visit(slates(world, 4, step), frame, renew=True)
+        frame, _ = world.visit(slates(world, 4, step), frames, True)
         held.append(frame.observation.copy())
         copies.append({name: array.copy() for name, array in held[-1].items()})
         del frame
     for kept, copy in zip(held, copies, strict=True):
         assert all(np.array_equal(kept[name], copy[name]) for name in copy)
+
+
+def arrays_of(frame: Frame) -> list[NDArray[Any]]:
+    """Return all that an environment hands out."""
+    infos = frame.episodes()
+    episode: dict[str, NDArray[Any]] = infos["episode"]
+    return [
+        *frame.observation.values(),
+        *(frame.told, frame.reward, frame.terminated, frame.truncated),
+        *(infos["_episode"], *episode.values()),
+    ]
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_a_visit_writes_no_array_of_which_a_view_is_held(single: bool) -> None:
+    world = InterestEvolution(6, 3, horizon=2)
+    lanes = 1 if single else 4
+    world.reset(seeds(lanes))
+    frames = Frames(world, single=single)
+    for place in range(len(arrays_of(frames.take()))):
+        frame, _ = world.visit(slates(world, lanes, place), frames, True)
+        held = arrays_of(frame)[place][:1]
+        before = held.copy()
+        del frame
+        for step in range(2 * KEPT):
+            frame, gone = world.visit(slates(world, lanes, step), frames, True)
+            assert gone >= 0
+            assert not any(np.shares_memory(held, array) for array in arrays_of(frame))
+            del frame
+        assert np.array_equal(held, before)
+        del held
+
+
+def test_references_are_counted_as_python_counts_them() -> None:
+    one, other = np.empty(3), np.empty(4)
+    ids = np.array([id(one), id(other)])
+    before = references(ids)
+    held = [one, other[1:], other[2:]]
+    assert references(ids) == before + 3
+    held.pop()
+    assert references(ids) == before + 2
+    assert references(ids) == getrefcount(one) + getrefcount(other) - 2
+
+
+def test_a_python_that_counts_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = InterestEvolution(6, 3)
+    world.reset(seeds(4))
+    monkeypatch.setattr("simulators.frames.references", lambda ids: 7)
+    with pytest.raises(RuntimeError, match="keeps no count of references"):
+        Frames(world).take()
+
+
+def test_slates_stand_in_any_order() -> None:
+    one, other = InterestEvolution(6, 3), InterestEvolution(6, 3)
+    for world in (one, other):
+        world.reset(seeds(4))
+    for step in range(3):
+        shown = slates(one, 4, step)
+        scattered = np.zeros((3, 8), np.int64)[:, ::2].T
+        scattered[:] = shown
+        frame, _ = one.visit(shown, Frames(one))
+        assert same(frame, other.visit(scattered, Frames(other))[0], False)
 
 
 def test_feedback_that_is_held_is_not_written_again() -> None:
@@ -152,9 +215,8 @@ def test_documents_are_the_same_where_they_are_written_past_the_cache() -> None:
     few.reset(seeds(5))
     shown = slates(many, lanes, 0)
     for _ in range(3):
-        one, other = Frame(many), Frame(few)
-        many.visit(shown, one)
-        few.visit(shown[:5], other)
+        one, _ = many.visit(shown, Frames(many))
+        other, _ = few.visit(shown[:5], Frames(few))
         assert one.documents.size >= LARGE > other.documents.size
         assert one.documents.ctypes.data % 64 == 0
         assert np.array_equal(one.documents, np.eye(20, dtype=np.float32)[many.topics])
@@ -169,8 +231,8 @@ def test_frames_can_be_copied() -> None:
     world.reset(seeds(4))
     frames = Frames(world)
     frames.take()
-    copy = deepcopy(frames).take()
-    assert world.visit(slates(world, 4, 0), copy) == 0
+    copy, gone = world.visit(slates(world, 4, 0), deepcopy(frames))
+    assert gone == 0
     assert not np.shares_memory(copy.told, frames.take().told)
 
 
