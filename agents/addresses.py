@@ -72,7 +72,7 @@ def _unboxed(kind: _PackType, pack: Any, c: Any) -> Any:
     return _extending.NativeValue(c.pyapi.long_as_voidptr(pack))
 
 
-@_extending.overload_attribute(_PackType, "values")
+@_extending.overload_attribute(_PackType, "values", inline="always")
 def _values(pack: Any) -> Any:
     def read(pack: Any) -> Any:  # numba wants the same signature
         return _read(pack)
@@ -84,7 +84,8 @@ def _values(pack: Any) -> Any:
 def _read(context: Any, pack: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         form = context.get_value_type(signature.return_type).as_pointer()
-        return builder.load(builder.bitcast(arguments[0], form))
+        values = builder.load(builder.bitcast(arguments[0], form))
+        return _borrowed(context, builder, signature.return_type, values)
 
     return pack.values(pack), code
 
