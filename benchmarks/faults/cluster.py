@@ -111,8 +111,7 @@ def restart(cluster: Cluster, times: int = 4) -> Found:
             crew.start(name)
         for part in parts(40, 6, times):
             crew.told.send(*part)
-            crew.told.wait(crew.mend)
-            crew.told.rest()  # a transaction that is open now, the embedded broker may never end
+            crew.pause()  # a transaction that is open now, the embedded broker may never end
             broker.stop()
             broker = EmbeddedBroker(folder, port)
             broker.start()

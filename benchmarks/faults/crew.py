@@ -12,9 +12,12 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+from kafka import KafkaConsumer, TopicPartition
 
 from agents import from_spec
 from benchmarks.faults.told import CONFIG, PATIENCE, SPEC, FaultError, Told
@@ -73,6 +76,32 @@ class Crew:
             del self._working[process]
             process.terminate()
             process.wait(PATIENCE)  # who is joining the group just then stops when it is in
+
+    def pause(self) -> None:
+        """Wait until nobody has anything to work, to tell, or open."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            self.told.wait(self.mend)
+            self.told.rest()
+            if self._all_ended():
+                return
+            if time.monotonic() > deadline:
+                raise FaultError(f"a transaction is open after {PATIENCE:g} s")
+
+    def _all_ended(self) -> bool:
+        """Return whether no transaction is open: what is written may be read."""
+        readable, written = (
+            KafkaConsumer(bootstrap_servers=self._cluster.servers, isolation_level=level)
+            for level in ("read_committed", "read_uncommitted")
+        )
+        with closing(readable), closing(written):
+            places = [
+                TopicPartition(spec.name, partition)
+                for spec in self.told.topics.specs(self.told.config.partitions)
+                for partition in range(spec.partitions)
+            ]
+            ends = readable.end_offsets(places)
+            return bool(ends == written.end_offsets(places))
 
     def look(self) -> None:
         """Raise that a worker has ended, if one has that nobody asked to."""

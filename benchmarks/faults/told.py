@@ -139,14 +139,14 @@ class Told:
         self.rest()
         self.wait(tend)
 
-    def rest(self, quiet: float = 1.5) -> None:
+    def rest(self, looks: int = 15) -> None:
         """Wait until no worker has written for a while: what it learned last it tells later."""
         topics = [self.topics.state, self.topics.model]
-        deadline, since, before = time.monotonic() + PATIENCE, time.monotonic(), None
+        deadline, quiet, before = time.monotonic() + PATIENCE, 0, None
         with closing(self.transport.consumer(topics)) as reader:
-            while time.monotonic() < since + quiet:
-                if (ends := reader.end_offsets()) != before:
-                    since, before = time.monotonic(), ends
+            while quiet < looks:  # and not for so long: all may have been held up together
+                ends = reader.end_offsets()
+                quiet, before = quiet + 1 if ends == before else 0, ends
                 if time.monotonic() > deadline:
                     raise FaultError(f"workers still write after {PATIENCE:g} s")
                 time.sleep(0.1)
