@@ -232,8 +232,9 @@ def curves(runs: int) -> None:
         tell(what, head, [(*row, f"{max(costs) / min(costs):.2f}")])
         axis.plot(list(steps), costs, "o-", label=what.partition(", ")[2] or "observed")
         axis.set_xlabel(what.partition(", ")[0])
-        axis.set_ylim(bottom=0)
         axis.grid(alpha=0.3)
+    for axis in axes:
+        axis.set_ylim(bottom=0)  # when all lines are there: it stands still after
     axes[0].set_xscale("log", base=2)
     axes[0].legend()
     axes[0].set_ylabel("ns per user-step")
