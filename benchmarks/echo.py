@@ -4,9 +4,11 @@
 
 Rankings of users who are all new come at 500 a second, and each leads to a recommendation. A worker
 in a process of its own works them; in turns with it a bare loop of the same client, in a process of
-its own, writes every message back in a transaction with its offset. One and the same reader sees
-both, and what is measured is the time from before the send until the reader has the answer. The
-first second of every turn is not counted. Medians over the rounds of each round's p50 and p99.
+its own, writes every message back in a transaction with its offset. A third, the full echo, writes
+as many records as the worker has to, of the same size and to the same topics: beside it stands what
+deciding costs, without what writing down costs. One and the same reader sees all, and what is
+measured is the time from before the send until the reader has the answer. The first second of every
+turn is not counted. Medians over the rounds of each round's p50 and p99.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import time
 from contextlib import closing
 from statistics import median
 from threading import Event, Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import confluent_kafka as confluent
 import kafka
@@ -53,7 +55,15 @@ def _until_told(stop: Event) -> None:
     stop.set()
 
 
-def worker(servers: str, client: str, config: WorkerConfig) -> None:
+def _written(config: WorkerConfig, full: bool) -> list[tuple[str, int]]:
+    """Return where an echo writes every message, and how many bytes it makes of it at least."""
+    topics = config.topics
+    if not full:
+        return [(topics.recommendations, 0)]
+    return [(topics.recommendations, 550), (topics.decisions, 550), (topics.state, 600)]
+
+
+def worker(servers: str, client: str, config: WorkerConfig, _full: bool) -> None:
     """Work until told to stop."""
     with (
         closing(connect(servers, client=client)) as transport,
@@ -65,7 +75,7 @@ def worker(servers: str, client: str, config: WorkerConfig) -> None:
         made.run(stop)
 
 
-def bare_kafka_python(servers: str, _client: str, config: WorkerConfig) -> None:
+def bare_kafka_python(servers: str, _client: str, config: WorkerConfig, full: bool) -> None:
     """Write back what comes, until told to stop."""
     producer = kafka.KafkaProducer(bootstrap_servers=servers, transactional_id="echo")
     producer.init_transactions()
@@ -76,7 +86,7 @@ def bare_kafka_python(servers: str, _client: str, config: WorkerConfig) -> None:
         enable_auto_commit=False,
     )
     consumer.assign([TopicPartition(config.topics.feedback, p) for p in range(config.partitions)])
-    out = config.topics.recommendations
+    written = _written(config, full)
     print("ready", flush=True)
     while not told_to_stop():
         polled = consumer.poll(timeout_ms=200, max_records=AT_ONCE)
@@ -84,7 +94,8 @@ def bare_kafka_python(servers: str, _client: str, config: WorkerConfig) -> None:
             continue
         producer.begin_transaction()
         sent = [
-            producer.send(out, r.value, key=r.key, partition=r.partition)
+            producer.send(out, r.value.ljust(size), key=r.key, partition=r.partition)
+            for out, size in written
             for records in polled.values()
             for r in records
         ]
@@ -96,14 +107,14 @@ def bare_kafka_python(servers: str, _client: str, config: WorkerConfig) -> None:
         producer.commit_transaction()
 
 
-def bare_confluent_kafka(servers: str, _client: str, config: WorkerConfig) -> None:
+def bare_confluent_kafka(servers: str, _client: str, config: WorkerConfig, full: bool) -> None:
     """Do the same with the other client, which waits for nothing."""
     producer = confluent.Producer(
         {"bootstrap.servers": servers, "transactional.id": "echo", "linger.ms": 0, "log_level": 0}
     )
     producer.init_transactions()
     consumer = confluent_consumer(servers, config.topics.feedback, "echo", config.partitions)
-    out = config.topics.recommendations
+    written = _written(config, full)
     print("ready", flush=True)
     while not told_to_stop():
         first = consumer.poll(0.2)
@@ -111,8 +122,9 @@ def bare_confluent_kafka(servers: str, _client: str, config: WorkerConfig) -> No
             continue
         polled = [first, *consumer.consume(AT_ONCE - 1, 0.0)]
         producer.begin_transaction()
-        for r in polled:
-            producer.produce(out, r.value(), r.key(), r.partition() or 0)
+        for out, size in written:
+            for r in polled:
+                producer.produce(out, (r.value() or b"").ljust(size), r.key(), r.partition() or 0)
         ends = {r.partition() or 0: (r.offset() or 0) + 1 for r in polled}
         offsets = [
             confluent.TopicPartition(config.topics.feedback, p, at) for p, at in ends.items()
@@ -121,9 +133,15 @@ def bare_confluent_kafka(servers: str, _client: str, config: WorkerConfig) -> No
         producer.commit_transaction()
 
 
-ROLES: dict[str, dict[str, Callable[[str, str, WorkerConfig], None]]] = {
+Serve: TypeAlias = "Callable[[str, str, WorkerConfig, bool], None]"
+BARE: dict[str, Serve] = {
+    "kafka-python": bare_kafka_python,
+    "confluent-kafka": bare_confluent_kafka,
+}
+ROLES: dict[str, dict[str, Serve]] = {
     "worker": dict.fromkeys(CLIENTS, worker),
-    "bare": {"kafka-python": bare_kafka_python, "confluent-kafka": bare_confluent_kafka},
+    "bare": BARE,
+    "full echo": BARE,
 }
 
 
@@ -203,7 +221,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.serve:
         role, servers, client = options.serve
-        return ROLES[role][client](servers, client, config_of("echo."))
+        return ROLES[role][client](servers, client, config_of("echo."), role == "full echo")
     for client in options.client or CLIENTS:
         found: dict[str, list[tuple[float, float]]] = {role: [] for role in ROLES}
         for _ in range(options.rounds):
@@ -216,12 +234,13 @@ def main() -> None:
             role: [median(turn[i] for turn in turns) for i in (0, 1)]
             for role, turns in found.items()
         }
-        ratios = [w / b for w, b in zip(middle["worker"], middle["bare"], strict=True)]
-        print(
-            f"{client}: worker {middle['worker'][0]:.1f} / {middle['worker'][1]:.1f} ms, "
-            f"bare {middle['bare'][0]:.1f} / {middle['bare'][1]:.1f} ms: "
-            f"{ratios[0]:.2f} and {ratios[1]:.2f} times"
-        )
+        for role in ("bare", "full echo"):
+            ratios = [w / b for w, b in zip(middle["worker"], middle[role], strict=True)]
+            print(
+                f"{client}: worker {middle['worker'][0]:.1f} / {middle['worker'][1]:.1f} ms, "
+                f"{role} {middle[role][0]:.1f} / {middle[role][1]:.1f} ms: "
+                f"{ratios[0]:.2f} and {ratios[1]:.2f} times"
+            )
     return None
 
 

@@ -52,7 +52,7 @@ MODELS: dict[str, Callable[[], ClickModel]] = {
     "logistic": logistic_regression,
     "forest": lambda: forest.ARFClassifier(seed=0),
 }
-SHARES = {"logistic": 1.0, "forest": 0.2}
+SHARES = {"logistic": 1.0, "forest": 0.3}
 """How many of the sessions a model has to work: what is slow has enough of few."""
 
 QUIET = 3.0  # seconds without a record: everything is worked
