@@ -41,7 +41,7 @@ from streaming import CONTEXT, UserEvent, Worker
 from streaming.clicks import logistic_regression
 from streaming.events import encode
 from streaming.sending import numbers
-from streaming.transport import EmbeddedBroker, connect
+from streaming.transport import EmbeddedBroker, MemoryBus, connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,11 +83,13 @@ class Rate:
 
 def serve(servers: str, client: str, name: str, share: int, model: str) -> None:
     """Join until so many partitions are held; work from a line of input on, until it is quiet."""
-    config = config_of("scale.", worker=name)
+    config, click_model = config_of("scale.", worker=name), MODELS.get(model, logistic_regression)
+    if model:
+        _warm(click_model)
     with (
         closing(connect(servers, client=client)) as transport,
         closing(
-            Worker(transport, lambda: from_spec(POLICY), config, click_model=MODELS[model])
+            Worker(transport, lambda: from_spec(POLICY), config, click_model=click_model)
         ) as worker,
     ):
         while len(worker.partitions) != share:
@@ -105,8 +107,18 @@ def serve(servers: str, client: str, name: str, share: int, model: str) -> None:
         sys.stdin.readline()
 
 
+def _warm(click_model: Callable[[], ClickModel]) -> None:
+    """Work a little in memory: every worker loads its kernels once, however much it has to do."""
+    bus, config = MemoryBus(), config_of("warm.")
+    announce(bus, config, Feed())
+    left = send(bus, config, Feed().events(1100))
+    with closing(Worker(bus, lambda: from_spec(POLICY), config, click_model=click_model)) as worker:
+        while left:
+            left -= worker.step()
+
+
 def _start(
-    servers: str, client: str, name: str, share: int, model: str = "logistic"
+    servers: str, client: str, name: str, share: int, model: str = ""
 ) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "benchmarks.scale", "--serve", servers, client, name]
     return subprocess.Popen(  # noqa: S603  (this module)
