@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from agents.contextual.logistic import LogisticTS
     from agents.contextual.neural import NeuralLinear
     from agents.deep.adapters import from_sb3, from_torch
+    from agents.deep.ahead import SlateAhead
+    from agents.deep.ahead_policy import SlateAheadPolicy
     from agents.deep.slate_policy import SlateQPolicy
     from agents.deep.slateq import SlateQ
     from agents.explanation import Explanation, explain
@@ -89,6 +91,8 @@ __all__ = [
     "ScorePolicy",
     "Scored",
     "ShapeError",
+    "SlateAhead",
+    "SlateAheadPolicy",
     "SlateQ",
     "SlateQPolicy",
     "SlotPolicy",
@@ -147,6 +151,8 @@ _HOME = {
     "Bootstrap": "contextual.bootstrap",
     "HybridLinUCB": "contextual.hybrid",
     "LogisticTS": "contextual.logistic",
+    "SlateAhead": "deep.ahead",
+    "SlateAheadPolicy": "deep.ahead_policy",
     "SlateQ": "deep.slateq",
     "SlateQPolicy": "deep.slate_policy",
     "NeuralLinear": "contextual.neural",

@@ -46,6 +46,7 @@ BUILT_IN = (
     "agents.deep.places",
     "agents.deep.ranker",
     "agents.deep.reinforce",
+    "agents.deep.ahead_policy",
     "agents.deep.slate_policy",
 )
 """The modules that register recloop's own policies."""

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agents.api import Catalogue, Requests, ShapeError
-from agents.deep.mlp import Mlp, adam, backprop, run, trace, width, widths_of
+from agents.deep.layers import adam, backprop, run, trace, width
+from agents.deep.mlp import Mlp, widths_of
 from agents.forgetting import Memory, weight_of
 from agents.jit import compiled
 from agents.lessons import lessons_of

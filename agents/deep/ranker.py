@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agents.api import ShapeError
+from agents.deep.layers import adam, backprop, run, trace, width
 from agents.deep.memory import Memory
-from agents.deep.mlp import Mlp, adam, backprop, run, trace, width, widths_of
+from agents.deep.mlp import Mlp, widths_of
 from agents.explore import softmax
 from agents.jit import compiled
 from agents.options import OptionError, above, at_least, entry, share

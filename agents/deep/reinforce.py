@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agents.deep.mlp import backprop, run, trace, width
+from agents.deep.layers import backprop, run, trace, width
 from agents.deep.ranker import ContextRanker, lean, value
 from agents.jit import compiled
 from agents.options import above, at_least

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 class SlateBatch(NamedTuple):
     """Transitions over n steps, as tensors on the buffer's device.
 
-    `rewards` float32 [B] are the discounted sums over the n steps, `discounts` float32 [B] what the
-    value after them counts for: gamma^n, or 0 where the episode ended before. Documents are
+    Of the first of the n steps: `first` float32 [B], its rewards; `after` float32 [B, D], the
+    context that follows, where `going` float32 [B] is 1, and 0 where the episode ended. Of all n:
+    `rewards` float32 [B], the discounted sums, and `discounts` float32 [B], what the value after
+    them counts for: gamma^n, or 0 where the episode ended before. Documents are
     float32 [B, M, F], or None where the catalogue is fixed; slates int64 [B, K] are places among
     the candidates, clicks bool [B, K].
     """
@@ -31,6 +33,9 @@ class SlateBatch(NamedTuple):
     documents: th.Tensor | None
     slates: th.Tensor
     clicks: th.Tensor
+    first: th.Tensor
+    after: th.Tensor
+    going: th.Tensor
     rewards: th.Tensor
     discounts: th.Tensor
     next_context: th.Tensor
@@ -146,6 +151,9 @@ class SlateReplayBuffer(ReplayBuffer):
             self._documents(first, user),
             self.slates[first, user].long(),
             self.clicks[first, user],
+            self.gains[first, user],
+            self.context[(first + 1) % self.buffer_size, user],
+            going[:, 0],
             rewards,
             gamma**steps * going[:, -1],
             self.context[after, user],

@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 def compile_towers(towers: Towers) -> tuple[Mlp, Mlp]:
     """Return the context's and the item's tower, reading features as they come."""
     return (
-        compile_module(_folded(towers.context_law, towers.context)),
-        compile_module(_folded(towers.item_law, towers.item)),
+        compile_module(folded(towers.context_law, towers.context)),
+        compile_module(folded(towers.item_law, towers.item)),
     )
 
 
 @th.no_grad()
-def _folded(law: Standardise, tower: nn.Sequential) -> nn.Sequential:
+def folded(law: Standardise, tower: nn.Sequential) -> nn.Sequential:
+    """Return a tower that reads features as they come."""
     tower = deepcopy(tower).cpu()
     first, (mean, spread) = tower[0], law.law()
     assert isinstance(first, nn.Linear)
@@ -32,3 +33,14 @@ def _folded(law: Standardise, tower: nn.Sequential) -> nn.Sequential:
     first.bias.copy_(first.bias - weight @ mean.cpu().double())
     first.weight.copy_(weight)
     return tower
+
+
+def standardising(law: Standardise) -> nn.Linear:
+    """Return the standardisation itself, as a layer."""
+    layer = nn.Linear(len(law.mean), len(law.mean))
+    with th.no_grad():
+        layer.weight.copy_(th.eye(len(law.mean)))
+        layer.bias.zero_()
+    folded_ = folded(law, nn.Sequential(layer))[0]
+    assert isinstance(folded_, nn.Linear)
+    return folded_

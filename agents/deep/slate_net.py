@@ -14,7 +14,7 @@ import torch as th
 from torch import nn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 SMALLEST_SPREAD = 1e-3
 """A feature that varies less than this is taken not to vary."""
@@ -82,14 +82,13 @@ class Towers(nn.Module):
     ) -> None:
         super().__init__()
         self.context_law, self.item_law = Standardise(context_width), Standardise(item_width)
-        self.context = _stack([context_width, *context_layers, 1 + embedding])
-        self.item = _stack([item_width, *item_layers, embedding])
-        last = self.context[-1]
-        assert isinstance(last, nn.Linear)
-        nn.init.zeros_(last.weight)  # what was drawn at first would stay where there is little data
-        nn.init.zeros_(last.bias)
+        # What was drawn at first would stay where there is little data.
+        self.context = stack([context_width, *context_layers, 1 + embedding], blank=True)
+        self.item = stack([item_width, *item_layers, embedding])
 
-    def forward(self, context: th.Tensor, items: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
+    def forward(
+        self, context: th.Tensor, items: th.Tensor, slates: th.Tensor | None = None
+    ) -> tuple[th.Tensor, th.Tensor]:
         """Return the base and f . g.
 
         Parameters
@@ -97,16 +96,18 @@ class Towers(nn.Module):
         context : float32 [B, D]
         items : float32 [B, M, F] or [M, F]
             Every request's own items, or the same for all.
+        slates : int64 [B, K], optional
+            Places among the items, to be answered for alone.
 
         Returns
         -------
         base : float32 [B]
-        matches : float32 [B, M]
+        matches : float32 [B, M], or [B, K] of slates
         """
         answer = self.context(self.context_law(context))
         base, user = answer[:, 0], answer[:, 1:]
-        embedded = self.item(self.item_law(items))
-        if items.ndim == 2:
+        embedded = of_places(lambda rows: self.item(self.item_law(rows)), items, slates)
+        if embedded.ndim == 2:
             return base, user @ embedded.T
         return base, th.bmm(embedded, user[:, :, None])[:, :, 0]
 
@@ -120,8 +121,35 @@ class Towers(nn.Module):
         self.item_law.observe(items)
 
 
-def _stack(widths: Sequence[int]) -> nn.Sequential:
+def stack(widths: Sequence[int], *, blank: bool = False) -> nn.Sequential:
+    """Return linear layers with ReLU between them; the last begins at 0 where it is `blank`."""
     layers: list[nn.Module] = []
     for n, m in itertools.pairwise(widths):
         layers += [nn.Linear(n, m), nn.ReLU()]
+    if blank:
+        nn.init.zeros_(layers[-2].weight)  # type: ignore[arg-type]
+        nn.init.zeros_(layers[-2].bias)  # type: ignore[arg-type]
     return nn.Sequential(*layers[:-1])
+
+
+def of_places(
+    read: Callable[[th.Tensor], th.Tensor], items: th.Tensor, slates: th.Tensor | None
+) -> th.Tensor:
+    """Return what is read of items, or of those in slates: a catalogue is read once for all.
+
+    Parameters
+    ----------
+    read : callable
+        From features [..., F] to [..., E].
+    items : float32 [B, M, F] or [M, F]
+    slates : int64 [B, K], optional
+
+    Returns
+    -------
+    float32 [B, M, E] or [M, E], or [B, K, E] of slates
+    """
+    if slates is None:
+        return read(items)
+    if items.ndim == 2:
+        return read(items)[slates]
+    return read(items.gather(1, slates[:, :, None].expand(-1, -1, items.shape[2])))

@@ -7,26 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch as th
-from stable_baselines3.common.policies import BasePolicy
 
+from agents.deep.slate_learner import SlateNets
 from agents.deep.slate_net import Towers
 from agents.deep.slates import INDEPENDENT, SERVINGS, best_slates
-from agents.ranks import ranks_from
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from gymnasium import spaces
     from numpy.typing import NDArray
     from stable_baselines3.common.type_aliases import Schedule
 
-    from agents.api import Rows
-
 STRONGEST = 30.0
 """Logits of the choice model are kept within it, so that weights are finite."""
 
 
-class SlateQNets(BasePolicy):
+class SlateQNets(SlateNets):
     """Values of items and of nothing, their target network, and the choice model.
 
     Parameters
@@ -46,8 +43,6 @@ class SlateQNets(BasePolicy):
         See `agents.deep.slateq.SlateQ`.
     """
 
-    catalogue: th.Tensor | None
-
     def __init__(
         self,
         observation_space: spaces.Dict,
@@ -63,22 +58,10 @@ class SlateQNets(BasePolicy):
         serving: str = "OS",
         catalogue: NDArray[np.float32] | None = None,
     ) -> None:
-        super().__init__(observation_space, action_space)
+        super().__init__(observation_space, action_space, catalogue)
         self.dueling, self.null, self.serving = dueling, null, serving
         self.choice_model, self.independent = choice_model, choice_model == "independent"
-        self.num_candidates = int(action_space.nvec[0])
-        self.slate_size = len(action_space.nvec)
-        # Ranks count what is left for a slot; an environment of one user takes places instead.
-        self.ranked = bool(
-            (action_space.nvec == self.num_candidates - np.arange(self.slate_size)).all()
-        )
-        context = _width(observation_space["user"])
-        if catalogue is None:
-            item = _width(observation_space["documents"])
-            self.catalogue = None
-        else:
-            item = catalogue.shape[1]
-            self.register_buffer("catalogue", th.from_numpy(catalogue))
+        context, item = self.context_width, self.item_width
         self.values = Towers(context, item, net_arch, item_arch, embedding)
         self.target = deepcopy(self.values).requires_grad_(False)
         self.choice = Towers(context, item, choice_arch, choice_arch, embedding)
@@ -87,19 +70,6 @@ class SlateQNets(BasePolicy):
         self.choice_optimizer = th.optim.Adam(self.choice.parameters(), lr=rate)
 
     # --- what items and nothing are worth, and how much they attract
-
-    def on_offer(self, documents: th.Tensor | None) -> th.Tensor:
-        """Return the features of all candidates: float32 [B, M, F], or [M, F] of a catalogue."""
-        items = self.catalogue if documents is None else documents
-        assert items is not None
-        return items
-
-    def shown(self, documents: th.Tensor | None, slates: th.Tensor) -> th.Tensor:
-        """Return the features of what stands in slates: float32 [B, K, F]."""
-        if documents is None:
-            return self.on_offer(None)[slates]
-        index = slates[:, :, None].expand(-1, -1, documents.shape[2])
-        return documents.gather(1, index)
 
     def judge(
         self, towers: Towers, context: th.Tensor, items: th.Tensor
@@ -138,40 +108,20 @@ class SlateQNets(BasePolicy):
         slates, _ = best_slates(v, q, np.ones(len(v)), q_0, self.slate_size, optimiser)
         return th.from_numpy(slates).to(self.device)
 
-    # --- deciding
-
-    @th.no_grad()
-    def slates(self, observation: dict[str, Any]) -> Rows:
-        """Return the slates that are shown: int64 [B, K], places among the candidates."""
-        context, documents = self._known(observation)
-        items = self.on_offer(documents)
+    def best_for(self, context: th.Tensor, items: th.Tensor) -> th.Tensor:
+        """Return the slates that serving finds: int64 [B, K]."""
         judged = self.judge(self.values, context, items)
-        slates: Rows = (
-            self.best(self.weights(context, items), *judged, SERVINGS[self.serving]).cpu().numpy()
-        )
-        return slates
-
-    def actions(self, slates: Rows) -> Rows:
-        """Return slates as the environment takes them."""
-        return ranks_from(slates) if self.ranked else slates
-
-    def _predict(self, observation: Any, deterministic: bool = False) -> th.Tensor:
-        return th.from_numpy(self.actions(self.slates(observation)))
-
-    def _known(self, observation: dict[str, Any]) -> tuple[th.Tensor, th.Tensor | None]:
-        documents = None
-        if self.catalogue is None:
-            documents = th.as_tensor(observation["documents"], device=self.device)
-        return th.as_tensor(observation["user"], device=self.device), documents
+        return self.best(self.weights(context, items), *judged, SERVINGS[self.serving])
 
     # --- learning
 
+    def towers(self) -> Iterator[Towers]:
+        """Return values and choice."""
+        yield from (self.values, self.choice)
+
     def observe(self, observation: dict[str, Any]) -> None:
         """Take a step's observation into the standardisation of features."""
-        context, documents = self._known(observation)
-        items = self.on_offer(None) if documents is None else documents[:, 0]
-        for towers in (self.values, self.choice):
-            towers.observe(context, items)
+        super().observe(observation)
         for law, target in zip(self.values.laws(), self.target.laws(), strict=True):
             target.load_state_dict(law.state_dict())
 
@@ -185,8 +135,3 @@ class SlateQNets(BasePolicy):
         data = super()._get_constructor_parameters()
         mine = ("null", "serving", "dueling", "choice_model")
         return data | {name: getattr(self, name) for name in mine}
-
-
-def _width(space: spaces.Space[Any]) -> int:
-    assert space.shape is not None
-    return int(space.shape[-1])

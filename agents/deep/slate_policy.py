@@ -9,7 +9,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from agents.api import ShapeError
-from agents.deep.mlp import Mlp, run, width
+from agents.deep.layers import run, width
+from agents.deep.mlp import Mlp
 from agents.deep.slates import EXACT, GREEDY, INDEPENDENT, SERVINGS, fill_slate
 from agents.jit import compiled
 from agents.options import OptionError, entry
