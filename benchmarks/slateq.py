@@ -26,7 +26,7 @@ import torch as th
 from joblib import Parallel, delayed
 from stable_baselines3.common.callbacks import BaseCallback
 
-from agents import SlateQ
+from agents import SlateAhead, SlateQ
 from envs.sb3 import make_sb3
 from simulators import Estimate, make_world, returns, score
 
@@ -36,7 +36,6 @@ from matplotlib import pyplot
 ROOT = Path(__file__).parent.parent
 RUNS, PAGE = ROOT / "runs" / "slateq", ROOT / "docs" / "agents" / "slateq.md"
 PLOT = PAGE.with_name("slateq.png")
-USERS = 1024
 FRESH = np.arange(1_000_000, 1_005_000, dtype=np.uint64)
 CURVE = FRESH[:1000]
 POINTS = 20
@@ -60,12 +59,20 @@ class Line:
     of_world: dict[str, Any] = field(default_factory=dict)
     session: bool | str = "brief"
     """What is known of the past; see `simulators.make_world`."""
+    agent: type[SlateQ] | type[SlateAhead] = SlateQ
+    users: int = 1024
+    """How many are learned from at a time."""
 
 
 def paper(name: str, target: str, serving: str, **options: Any) -> Line:
     """Return a line of the paper's table, where the null is zero."""
     options = {"target": target, "serving": serving, "null": "zero"} | options
     return Line(name, "InterestEvolution", options)
+
+
+def ahead(name: str, world: str) -> Line:
+    """Return a line of the agent that looks at a slate's clicks together."""
+    return Line(name, world, session=True, agent=SlateAhead, users=512)
 
 
 ZERO: dict[str, Any] = {"null": "zero"}
@@ -95,8 +102,10 @@ SUITES: dict[str, list[Line]] = {
         paper("QL-OT-OS", "OT", "OS"),
     ],
     "others": [
-        Line("Bored", "SlateTopK-Bored", MULTIPLE, session=True),
-        Line("BoredInf", "SlateTopK-BoredInf", MULTIPLE, session=True),
+        Line("SlateQ, Bored", "SlateTopK-Bored", MULTIPLE, session=True),
+        Line("SlateQ, BoredInf", "SlateTopK-BoredInf", MULTIPLE, session=True),
+        ahead("SlateAhead, Bored", "SlateTopK-Bored"),
+        ahead("SlateAhead, BoredInf", "SlateTopK-BoredInf"),
         Line("LTS corrected", "LongTermSatisfaction-Corrected", session=True),
         Line("Exploration", "InterestExploration", session=True),
     ],
@@ -113,13 +122,15 @@ class Curve(BaseCallback):
 
     def _on_step(self) -> bool:
         if self.num_timesteps >= self.every * (len(self.points) + 1):
-            assert isinstance(self.model, SlateQ)
+            assert isinstance(self.model, SlateQ | SlateAhead)
             value = measured(self.line, self.model, CURVE).mean()
             self.points.append((self.num_timesteps, float(value)))
         return True
 
 
-def measured(line: Line, model: SlateQ, users: np.ndarray[Any, np.dtype[np.uint64]]) -> Any:
+def measured(
+    line: Line, model: SlateQ | SlateAhead, users: np.ndarray[Any, np.dtype[np.uint64]]
+) -> Any:
     """Return the returns of users: float64 [n]."""
     world = make_world(line.world, session=line.session, **line.of_world)
     return returns(world, model.to_policy(), users)
@@ -131,8 +142,8 @@ def run(line: Line, seed: int, visits: int) -> None:
     if path.exists():
         return
     th.set_num_threads(1)
-    env = make_sb3(f"recloop/{line.world}-v0", USERS, session=line.session, **line.of_world)
-    model = SlateQ("MultiInputPolicy", env, seed=seed, **line.options)
+    env = make_sb3(f"recloop/{line.world}-v0", line.users, session=line.session, **line.of_world)
+    model = line.agent("MultiInputPolicy", env, seed=seed, **line.options)
     curve = Curve(line, visits)
     start = time.process_time()
     model.learn(visits, callback=curve)
@@ -194,11 +205,11 @@ def table(lines: list[Line]) -> list[str]:
     return rows
 
 
-def profile(visits: int = 100_000) -> None:
+def profile(visits: int = 100_000, users: int = 1024) -> None:
     """Write into the page where the time of learning goes, on one core, of CPU time."""
     th.set_num_threads(1)
-    env = make_sb3("recloop/InterestEvolution-v0", USERS, session="brief")
-    model = SlateQ("MultiInputPolicy", env, seed=0, learning_starts=USERS).learn(20 * USERS)
+    env = make_sb3("recloop/InterestEvolution-v0", users, session="brief")
+    model = SlateQ("MultiInputPolicy", env, seed=0, learning_starts=users).learn(20 * users)
     profiler, start = cProfile.Profile(time.process_time), time.process_time()
     profiler.runcall(model.learn, visits, reset_num_timesteps=False)
     total = time.process_time() - start

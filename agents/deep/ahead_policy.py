@@ -81,7 +81,6 @@ class SlateAheadPolicy(ScorePolicy):
             (nets[name].program, nets[name].params, nets[name].turned()) for name in NETS if nets
         )
         self._read: WeakKeyDictionary[Catalogue, Reading] = WeakKeyDictionary()
-        )
 
     def scores(self, requests: Requests) -> Floats:
         """Return what every candidate adds to an empty slate, above it those of the best slate.
