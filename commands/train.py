@@ -40,7 +40,8 @@ Slate = Annotated[
 AGENT_HELP = (
     POLICY_HELP
     + " Trained in environments, by Stable-Baselines3: ppo, a2c, maskable-ppo, latent-topk, "
-    "latent-topk-td3, latent-topk-ppo, wolpertinger-sac, wolpertinger-td3, gems, slateq."
+    "latent-topk-td3, latent-topk-ppo, wolpertinger-sac, wolpertinger-td3, gems, slateq, "
+    "slate-ahead."
 )
 STEPS = 1000
 

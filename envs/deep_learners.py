@@ -18,6 +18,7 @@ from stable_baselines3.common.noise import NormalActionNoise, VectorizedActionNo
 from agents import RecloopError, Spec, from_spec
 from agents.deep.actors import RankerActorCritic
 from agents.deep.adapters import from_sb3
+from agents.deep.ahead import SlateAhead
 from agents.deep.checkpoints import load_model_state, model_state
 from agents.deep.export import compile_module
 from agents.deep.latent import Latent, LatentPolicy
@@ -99,10 +100,10 @@ class Sb3Learner(Learner):
         load_model_state(self.model, state)
 
 
-class SlateQLearner(Sb3Learner):
-    """SlateQ, whose generator is its own, and whose buffer runs on from visit to visit."""
+class SlateLearning(Sb3Learner):
+    """An algorithm whose generator is its own, and whose buffer runs on from visit to visit."""
 
-    model: SlateQ
+    model: SlateQ | SlateAhead
 
     def learn(
         self, chapter: int, steps: int, advance: Callable[[int], None], stop: Callable[[], bool]
@@ -276,24 +277,34 @@ def _continuous(
     return Sb3Learner(env, model, serve, lanes, seed)
 
 
-def _slateq(world: BatchedWorld, lanes: int, seed: int) -> Sb3Learner:
+def _slateq(world: BatchedWorld, lanes: int, seed: int) -> SlateLearning:
     """Return SlateQ, which may look at what users took."""
+    options = {"learning_rate": 1e-3, "batch_size": 512, "gamma": 0.99}
+    return _of_slates(SlateQ, "slateq", world, lanes, seed, options)
+
+
+def _slate_ahead(world: BatchedWorld, lanes: int, seed: int) -> SlateLearning:
+    """Return SlateAhead, which may too."""
+    return _of_slates(SlateAhead, "slate-ahead", world, lanes, seed, {"batch_size": 512})
+
+
+def _of_slates(
+    kind: type[SlateQ] | type[SlateAhead],
+    name: str,
+    world: BatchedWorld,
+    lanes: int,
+    seed: int,
+    options: dict[str, Any],
+) -> SlateLearning:
     env = SlateVecEnv(served(world, lanes))
-    model = SlateQ(
-        "MultiInputPolicy",
-        env,
-        learning_rate=1e-3,
-        learning_starts=20 * lanes,
-        batch_size=512,
-        gamma=0.99,
-        seed=seed,
-        device="cpu",
+    model = kind(
+        "MultiInputPolicy", env, learning_starts=20 * lanes, seed=seed, device="cpu", **options
     )
 
     def serve() -> tuple[Policy, Spec]:
-        return model.to_policy(seed=seed), Spec("slateq", seed=seed)
+        return model.to_policy(seed=seed), Spec(name, seed=seed)
 
-    return SlateQLearner(env, model, serve, lanes, seed)
+    return SlateLearning(env, model, serve, lanes, seed)
 
 
 BUILDERS: dict[str, Callable[[BatchedWorld, int, int], Sb3Learner]] = {
@@ -307,5 +318,6 @@ BUILDERS: dict[str, Callable[[BatchedWorld, int, int], Sb3Learner]] = {
     "wolpertinger-td3": _disposing(WolpertingerTD3),
     "gems": _generating,
     "slateq": _slateq,
+    "slate-ahead": _slate_ahead,
 }
 """What is trained in environments, by name."""

@@ -172,6 +172,7 @@ DEEP = (
     "latent-topk-td3",
     "maskable-ppo",
     "ppo",
+    "slate-ahead",
     "slateq",
     "wolpertinger-sac",
     "wolpertinger-td3",

@@ -9,7 +9,8 @@ from torch import nn
 
 from agents import OptionError, ShapeError, StateError
 from agents.deep.export import ExportError, compile_module
-from agents.deep.mlp import Mlp, adam, backprop, trace, width, widths_of
+from agents.deep.layers import adam, backprop, pull_back, trace, width
+from agents.deep.mlp import Mlp, widths_of
 
 
 def module(seed: int = 0) -> nn.Sequential:
@@ -64,6 +65,21 @@ def test_gradients_are_torchs() -> None:
     backprop(net.program, net.params, kept, slope, room, grads)
     wanted = _gradients(torch_net)
     np.testing.assert_allclose(grads, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_slope_is_pulled_back_to_the_input_as_torch_does() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        torch_net = nn.Sequential(nn.Linear(7, 16), nn.ReLU(), nn.Linear(16, 9), nn.Tanh())
+    net, x = compile_module(torch_net), torch.from_numpy(rows(1)[0]).requires_grad_()
+    slope = np.random.default_rng(2).normal(size=9).astype(np.float32)
+    (torch_net(x) @ torch.from_numpy(slope)).backward()
+    assert x.grad is not None
+    kept = np.empty((len(net.program) + 1, width(net.program)), dtype=np.float32)
+    room = np.empty((2, kept.shape[1]), np.float32)
+    trace(net.program, net.params, x.detach().numpy(), kept)
+    half = pull_back(net.program, net.turned(), kept, slope, room)
+    np.testing.assert_allclose(room[half, :7], x.grad.numpy(), rtol=1e-4, atol=1e-6)
 
 
 def _gradients(torch_net: nn.Module) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
