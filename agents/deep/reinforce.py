@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 NEGLIGIBLE = 0.01
 """What is discounted to less than this share is left out of a return."""
+SMALLEST = 1e-300
+"""A share of less counts as none: numbers near the least there is have no logarithm any more."""
 
 
 @register("reinforce")
@@ -170,7 +172,8 @@ def _policy_gradient(
         level, left = 0.0, 1.0
         for k in range(taught.shape[1]):
             if taught[b, k]:
-                ratio = min(cap, pi[k] / max(left, pi[k]) / chances[b, k])
+                # Rounding may leave nothing to share where an item's share is nothing as well.
+                ratio = min(cap, pi[k] / max(left, pi[k], SMALLEST) / chances[b, k])
                 others = slots * (1.0 - pi[k]) ** (slots - 1)
                 push = ratio * others * gains[i, k] * unit
                 for s in range(S):
@@ -206,4 +209,4 @@ def _softmax(
         pi[s] = weights[s] * np.exp(pi[s] - top) if weights[s] > 0.0 else 0.0
         total += pi[s]
     for s in range(len(pi)):
-        pi[s] /= total
+        pi[s] = pi[s] / total if pi[s] > SMALLEST * total else 0.0

@@ -124,6 +124,17 @@ def test_the_gradient_of_policies_is_torchs(top_k: bool) -> None:
     np.testing.assert_allclose(policy._gradient(net, chosen), wanted, rtol=2e-3, atol=2e-5)
 
 
+def test_the_gradient_of_a_settled_policy_is_finite() -> None:
+    """Shares that are as good as nothing, or are rounded to it, have no logarithm."""
+    policy = Reinforce(every=1000, entropy=0.2)
+    net = ready(policy)
+    policy.memory.weights *= 7  # every item stands for seven
+    last = net.params[net.program[-1, 3] :].copy()
+    for scale in np.geomspace(10.0, 100_000.0, 60).astype(np.float32):
+        net.params[net.program[-1, 3] :] = scale * last  # scores ever further apart
+        assert np.isfinite(policy._gradient(net, np.arange(40))).all()
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [
