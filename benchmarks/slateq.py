@@ -65,9 +65,9 @@ class Line:
 
 
 def paper(name: str, target: str, serving: str, **options: Any) -> Line:
-    """Return a line of the paper's table, where the null is zero."""
+    """Return a line of the paper's table: the null is zero, and of the session nothing is known."""
     options = {"target": target, "serving": serving, "null": "zero"} | options
-    return Line(name, "InterestEvolution", options)
+    return Line(name, "InterestEvolution", options, session=False)
 
 
 def ahead(name: str, world: str) -> Line:
