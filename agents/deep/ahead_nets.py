@@ -103,7 +103,15 @@ class SlateAheadNets(SlateNets):
         return pay
 
     def moved(self, states: th.Tensor, clicked: th.Tensor) -> th.Tensor:
-        """Return the states that follow, from the sum of the traits of what is clicked."""
+        """Return the states that follow: float32 [B, D].
+
+        Parameters
+        ----------
+        states : float32 [B, D]
+            Standardised.
+        clicked : float32 [B, E + F]
+            The sum of the traits of what is clicked.
+        """
         known = th.cat([states, clicked], dim=1)
         moved: th.Tensor = states + self.straight(known) + self.move(known)
         return moved
@@ -128,7 +136,7 @@ class SlateAheadNets(SlateNets):
         return th.stack(slates, dim=1)
 
     def _slopes(self, states: th.Tensor, clicked: th.Tensor) -> th.Tensor:
-        """Return how what follows gains by what is clicked: float32 [B, E]."""
+        """Return how what follows gains by what is clicked: float32 [B, E + F]."""
         with th.enable_grad():
             clicked = clicked.detach().requires_grad_()
             (slopes,) = th.autograd.grad(self.value(self.moved(states, clicked)).sum(), clicked)
@@ -143,6 +151,3 @@ class SlateAheadNets(SlateNets):
         """Move the target network by tau towards the value."""
         for target, value in zip(self.target.parameters(), self.value.parameters(), strict=True):
             target.lerp_(value, tau)
-
-    def _get_constructor_parameters(self) -> dict[str, Any]:
-        return super()._get_constructor_parameters() | {"gamma": self.gamma}

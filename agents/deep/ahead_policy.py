@@ -10,9 +10,9 @@ import numpy as np
 
 from agents.api import ShapeError
 from agents.deep.layers import pull_back, run, trace, width
-from agents.deep.mlp import Mlp
+from agents.deep.mlp import KIND, LAYERNORM, LINEAR, Mlp, fit_together
 from agents.jit import compiled
-from agents.options import entry
+from agents.options import StateError, entry
 from agents.registry import register
 from agents.slots import ScorePolicy
 
@@ -128,21 +128,55 @@ class SlateAheadPolicy(ScorePolicy):
         """Return the networks, once there are any."""
         state = super().state_dict()
         if self.nets:
-            state |= {"looked_at": self.looked_at, "gamma": np.array(self.gamma)}
+            state |= {"looked_at": self.looked_at.copy(), "gamma": np.array(self.gamma)}
         for name, net in self.nets.items():
             state |= net.state(name)
         return state
 
     def load_state_dict(self, state: State) -> None:
-        """Take over networks."""
+        """Take over networks.
+
+        Raises
+        ------
+        StateError
+            If there are some, but not all, or they do not fit together.
+        """
         nets: dict[str, Mlp] = {}
         looked_at, gamma = np.zeros(0, np.float32), 0.0
         if "looked_at" in state:
             nets = {name: Mlp.load(state, name) for name in (*NETS, *ITEMS)}
-            looked_at = entry(state, "looked_at", np.float32, state["looked_at"].shape)
+            _check(nets)
+            looked_at = entry(state, "looked_at", np.float32, (None,))
             gamma = float(entry(state, "gamma", np.float64, ()))
+            if not len(looked_at):
+                raise StateError("'looked_at' says nothing of any slot")
         super().load_state_dict(state)
         self._take(nets, looked_at, gamma)
+
+
+def _check(nets: dict[str, Mlp]) -> None:
+    """Refuse networks that the kernels below could not run."""
+    D, F, C = nets["state"].n_in, nets["item"].n_in, nets["click.item"].n_out
+    known = D + nets["item"].n_out + F
+    fit_together(
+        nets,
+        {
+            "click.context": (D, 1 + C),
+            "click.item": (F, C),
+            "reward.context": (D, 1 + C),
+            "reward.item": (F, C),
+            "state": (D, D),
+            "item.state": (F, F),
+            "straight": (known, D),
+            "move": (known, D),
+            "value": (D, 1),
+        },
+    )
+    if nets["straight"].program[:, KIND].tolist() != [LINEAR]:
+        raise StateError("'straight' must be one linear layer")
+    for name in ("move", "value"):
+        if (nets[name].program[:, KIND] == LAYERNORM).any():
+            raise StateError(f"{name!r} has a LayerNorm, which slopes are not pulled back through")
 
 
 @compiled
@@ -159,12 +193,12 @@ def _scores(
 ) -> None:
     click, reward, standard, straight, move, value = nets
     M, E, D, C = candidates.shape[1], traits.shape[1], context.shape[1], click_items.shape[1]
-    W = max(D + E, width(click[0]), width(reward[0]), width(move[0]), width(value[0]))
+    W = 1
+    for net in nets:
+        W = max(W, width(net[0]))
     room = np.empty((2, W), dtype=np.float32)
-    moved, valued = (
-        np.empty((len(move[0]) + 1, W), np.float32),
-        np.empty((len(value[0]) + 1, W), np.float32),
-    )
+    moved = np.empty((len(move[0]) + 1, W), dtype=np.float32)
+    valued = np.empty((len(value[0]) + 1, W), dtype=np.float32)
     state, slopes = np.empty(D + E, dtype=np.float32), np.empty(E, dtype=np.float32)
     chances, pay, gains = np.empty(M), np.empty(M), np.empty(M, dtype=np.float32)
     offered = np.zeros((E, M), dtype=np.float32)

@@ -189,8 +189,8 @@ class LatentPolicy(SlotPolicy[View]):
     def load_state_dict(self, state: State) -> None:
         """Take over the networks."""
         if "actor.params" not in state:
-            self.latent = self.critic = None
             super().load_state_dict(state)
+            self.latent = self.critic = None
             return
         actor = Mlp.load(state, "actor")
         low = entry(state, "low", np.float32, (actor.n_out,))

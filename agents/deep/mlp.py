@@ -3,8 +3,7 @@
 A framework's call costs more than a small network's arithmetic, and rounds differently in another
 batch. Here a row is a row: the same bits alone and among ten thousand, so that decisions replay,
 and a decision on a single request takes microseconds. A network is a `program` (what its layers
-are) and flat `params`; the loops are those of
-`agents.deep.layers`, which other kernels call too.
+are) and flat `params`; the loops are those of `agents.deep.layers`, which other kernels call too.
 """
 
 from __future__ import annotations
@@ -127,7 +126,7 @@ class Mlp:
         """
         program = entry(state, f"{name}.program", np.int64, (None, 4))
         params = entry(state, f"{name}.params", np.float32, (None,))
-        if not len(program) or _size(program) != len(params):
+        if not _is_network(program, len(params)):
             raise StateError(f"{name!r} is no network: its program does not fit its parameters")
         return cls(program, params)
 
@@ -214,13 +213,41 @@ def widths_of(option: str, text: int | str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def _size(program: Rows) -> int:
-    """Return how many parameters a program needs."""
-    kind, n_in, n_out = program[:, KIND], program[:, N_IN], program[:, N_OUT]
+def fit_together(nets: dict[str, Mlp], widths: dict[str, tuple[int, int]]) -> None:
+    """Refuse networks of a state that kernels, which do not check their bounds, could not run.
+
+    Parameters
+    ----------
+    nets : dict of str to Mlp
+    widths : dict of str to (int, int)
+        What each must read and answer.
+
+    Raises
+    ------
+    StateError
+        If one reads or answers another number.
+    """
+    for name, wanted in widths.items():
+        if (nets[name].n_in, nets[name].n_out) != wanted:
+            raise StateError(
+                f"the networks do not fit together: {name!r} reads {nets[name].n_in} numbers and "
+                f"answers {nets[name].n_out}, not {wanted[0]} and {wanted[1]}"
+            )
+
+
+def _is_network(program: Rows, size: int) -> bool:
+    """Return whether layers follow each other, and so many parameters are exactly theirs."""
+    kind, n_in, n_out, at = program.T
+    widths = program[:, N_IN : N_OUT + 1]
+    if not len(program) or (widths < 0).any() or (widths > size).any():
+        return False
+    known = (kind == LINEAR) | ((kind >= RELU) & (kind <= LAYERNORM) & (n_in == n_out))
     needs = np.where(
         kind == LINEAR, (n_in + 1) * n_out, np.where(kind == LAYERNORM, 2 * n_in + 1, 0)
     )
-    return int(needs.sum())
+    ends = np.cumsum(needs)
+    follows = (n_in[1:] == n_out[:-1]).all() and (at == ends - needs).all()
+    return bool(known.all() and follows and ends[-1] == size)
 
 
 @compiled

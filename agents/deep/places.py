@@ -175,10 +175,11 @@ class SlotNet(SlotPolicy[View]):
             logits = entry(state, "logits", np.int64, (None,))
             if int(logits.sum()) != places.net.n_out or (logits < 1).any():
                 raise StateError("'logits' does not share the network's outputs out")
-            self.adopt(places, logits, ranks=bool(entry(state, "ranks", np.bool_, ())))
-        else:
-            self.places = None
+            ranks = bool(entry(state, "ranks", np.bool_, ()))
         super().load_state_dict(state)
+        self.places = places
+        if places is not None:
+            self.adopt(places, logits, ranks=ranks)
 
 
 @register("place-net")

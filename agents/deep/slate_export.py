@@ -1,4 +1,4 @@
-"""SlateQ's towers as compiled networks, their standardisation folded into the first layer."""
+"""Towers of slates as compiled networks, their standardisation folded into the first layer."""
 
 from __future__ import annotations
 

@@ -214,13 +214,14 @@ stats_window_size, tensorboard_log, verbose, device
             assert self.env is not None
             world = self.env.get_attr("world")[0]
             self.catalogue = world.catalogue.features[world.catalogue.available]
-        self.policy_kwargs |= {"catalogue": self.catalogue} | self.of_nets()
+        given = self.policy_kwargs  # the caller's, and saved without what the model knows anyway
+        self.policy_kwargs = given | {"catalogue": self.catalogue} | self.of_nets()
         kept = getattr(self, "generator", None)  # of a model that was loaded
         with th.random.fork_rng(devices=[]):
             weights = np.random.default_rng(self.seed).integers(2**63)
             th.manual_seed(int(weights))
             super()._setup_model()
-        del self.policy_kwargs["catalogue"]  # is saved once
+        self.policy_kwargs = given
         if kept is not None:
             self.generator = kept
 

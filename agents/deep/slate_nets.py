@@ -60,7 +60,7 @@ class SlateQNets(SlateNets):
     ) -> None:
         super().__init__(observation_space, action_space, catalogue)
         self.dueling, self.null, self.serving = dueling, null, serving
-        self.choice_model, self.independent = choice_model, choice_model == "independent"
+        self.independent = choice_model == "independent"
         context, item = self.context_width, self.item_width
         self.values = Towers(context, item, net_arch, item_arch, embedding)
         self.target = deepcopy(self.values).requires_grad_(False)
@@ -130,8 +130,3 @@ class SlateQNets(SlateNets):
         """Move the target network by tau towards the values."""
         for target, value in zip(self.target.parameters(), self.values.parameters(), strict=True):
             target.lerp_(value, tau)
-
-    def _get_constructor_parameters(self) -> dict[str, Any]:
-        data = super()._get_constructor_parameters()
-        mine = ("null", "serving", "dueling", "choice_model")
-        return data | {name: getattr(self, name) for name in mine}

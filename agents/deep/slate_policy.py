@@ -10,7 +10,7 @@ import numpy as np
 
 from agents.api import ShapeError
 from agents.deep.layers import run, width
-from agents.deep.mlp import Mlp
+from agents.deep.mlp import Mlp, fit_together
 from agents.deep.slates import EXACT, GREEDY, INDEPENDENT, SERVINGS, fill_slate
 from agents.jit import compiled
 from agents.options import OptionError, entry
@@ -125,6 +125,9 @@ class SlateQPolicy(ScorePolicy):
         flags: dict[str, bool] = {}
         if FLAGS[0] in state:
             nets = {name: Mlp.load(state, name) for name in NETS}
+            item = nets["value.item"]
+            context = nets["value.context"].n_in, 1 + item.n_out
+            fit_together(nets, dict(zip(NETS, 2 * (context, (item.n_in, item.n_out)), strict=True)))
             flags = {flag: bool(entry(state, flag, np.bool_, ())) for flag in FLAGS}
         super().load_state_dict(state)
         for flag, value in flags.items():

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from agents import Explore, Policy
+from agents.deep.ahead_policy import SlateAheadPolicy
 from agents.deep.latent import Latent, LatentPolicy
 from agents.deep.mlp import Mlp
 from agents.deep.places import PlaceNet, Places, SlotNet
+from agents.deep.slate_policy import FLAGS, SlateQPolicy
 from agents.situations import CANDIDATES, CONTEXT, ITEMS, SLOTS, WIDTH, Situations
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agents.api import State
 
 SITUATION = CANDIDATES * WIDTH + CONTEXT
 
@@ -50,3 +59,45 @@ def gems() -> Policy:
     decoder = Mlp.stack([2, 8, SLOTS * WIDTH], 2)
     policy.adopt(Mlp.stack([CONTEXT, 8, 2], 1), Latent(low, high, decoder))
     return policy
+
+
+def slateq() -> Policy:
+    policy = SlateQPolicy(seed=5)
+    nets = {
+        "value.context": (CONTEXT, 8, 1 + 4),
+        "value.item": (WIDTH, 8, 4),
+        "choice.context": (CONTEXT, 8, 1 + 4),
+        "choice.item": (WIDTH, 8, 4),
+    }
+    flags = {name: np.array(name != "independent") for name in FLAGS}
+    policy.load_state_dict(policy.state_dict() | _networks(nets) | flags)
+    return Explore(policy, epsilon=0.2)
+
+
+def ahead() -> Policy:
+    """Has learned of two slots, and is asked for three."""
+    policy = SlateAheadPolicy(seed=5)
+    known = CONTEXT + 4 + WIDTH
+    nets = {
+        "click.context": (CONTEXT, 8, 1 + 4),
+        "click.item": (WIDTH, 8, 4),
+        "reward.context": (CONTEXT, 8, 1 + 4),
+        "reward.item": (WIDTH, 8, 4),
+        "item": (WIDTH, 8, 4),
+        "state": (CONTEXT, CONTEXT),
+        "item.state": (WIDTH, WIDTH),
+        "straight": (known, CONTEXT),
+        "move": (known, 8, CONTEXT),
+        "value": (CONTEXT, 8, 1),
+    }
+    looked_at = np.array([0.9, 0.6], np.float32)
+    others = {"looked_at": looked_at, "gamma": np.array(0.8)}
+    policy.load_state_dict(policy.state_dict() | _networks(nets) | others)
+    return Explore(policy, temperature=0.5)
+
+
+def _networks(widths: Mapping[str, tuple[int, ...]]) -> State:
+    state: State = {}
+    for seed, (name, its) in enumerate(widths.items()):
+        state |= Mlp.stack(its, seed).state(name)
+    return state

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -118,6 +120,26 @@ def test_states_round_trip_and_strange_ones_are_refused() -> None:
         Mlp.load(state | {"net.params": net.params[:-1]}, "net")
     with pytest.raises(StateError, match=r"has no 'other\.program'"):
         Mlp.load(state, "other")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ((0, 0), 7),  # no kind of layer
+        ((0, 3), 1),  # parameters that begin elsewhere
+        ((2, 3), -25),
+        ((1, 1), 6),  # layers that do not follow each other
+        ((1, 2), 6),
+        ((1, slice(1, 3)), 6),
+        ((0, 1), -1),
+        ((0, 1), 4 + (1 << 62)),  # as many parameters, modulo 2**64
+    ],
+)
+def test_a_program_that_would_read_elsewhere_is_no_network(place: Any, value: int) -> None:
+    state = Mlp.stack([4, 5, 2], 0).state("net")
+    state["net.program"][place] = value
+    with pytest.raises(StateError, match="'net' is no network"):
+        Mlp.load(state, "net")
 
 
 def test_a_new_network_follows_from_its_seed_and_may_begin_at_nothing() -> None:
