@@ -149,7 +149,7 @@ class Frames:
     def take(self) -> Frame:
         """Return a frame that nobody holds. What is in it is anything."""
         for frame in self._kept:
-            if frame.free():
+            if frame.free() and len(frame.reward) == len(self._world):
                 return frame
         frame = Frame(self._world, **self._kind)
         frame.settle()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Loop = Callable[..., Any]
 
 HELD = -(1 << 62)
-"""What a visit returns if somebody holds the frame that it was to write."""
+"""What a visit returns if somebody holds the frame that it was to write, or it does not fit."""
 _NEXT = np.uint64(1)
 _IN_ANY_LAYOUT = np.empty((2, 4), np.int64)[:, ::2]
 """Slates of which numba does not take for granted that they stand in C order."""
@@ -172,12 +172,12 @@ def _visit(
     -------
     int
         How many users are gone; -1 - b if what lane b is shown is no slate, and HELD if somebody
-        holds the frame: then nothing has happened.
+        holds the frame, or there are not as many slates as users: then nothing has happened.
     """
     lanes, state, began, (blank, candidates, horizon) = users.values
     (ids, unheld), feedback, episodes, context, documents = frame.values
     asked, told, reward, seen, expected, terminated, truncated = feedback
-    if references(ids) != unheld[0]:
+    if references(ids) != unheld[0] or len(asked) != len(lanes) or len(choices) != len(lanes):
         return HELD
     fault = first_fault(choices, candidates, not observe)
     if fault >= 0:
@@ -252,6 +252,8 @@ def _visit_by_hooks(
     lanes, _, began, (blank, candidates, horizon) = users
     ids, unheld = frame[0]
     if references(ids) != unheld[0]:  # before more names hold what is in it
+        return HELD
+    if len(frame[1][0]) != len(lanes) or len(choices) != len(lanes):
         return HELD
     _, feedback, episodes, context, documents = frame
     asked, told, reward, seen, expected, terminated, truncated = feedback

@@ -239,7 +239,15 @@ class BatchedWorld(ABC):
         told : float32 [S, B, K]
             The signals. As a rule they are blank; a world whose users have a history writes it.
         mask : bool [B]
+
+        Raises
+        ------
+        WorldError
+            If there is not a lane of them for each user.
         """
+        self._fit_mask(mask)
+        if told.shape[1:] != (len(self), self.slate_size):
+            raise WorldError(f"{self.name} opens {len(self)} lanes, not those of {told.shape}")
         wipe(told, mask, self.blank[1:])
         if (loops := self._loops()) is not None:
             loops.open(self._kept, mask, told)
@@ -324,6 +332,7 @@ class BatchedWorld(ABC):
     def _enter(self, mask: Mask, later: np.uint64) -> None:
         kernels = self._kernels or self._bind()
         mask = np.ascontiguousarray(mask, dtype=np.bool_)
+        self._fit_mask(mask)
         came = kernels.come(self._users, mask, later, perf_counter())
         if came:
             self._moved()
@@ -409,12 +418,22 @@ class BatchedWorld(ABC):
         int
             How many users left, or reached the horizon. If lane b is shown what is no slate, it is
             -1 - b, and nothing has happened.
+
+        Raises
+        ------
+        WorldError
+            If there are not as many slates as users. Nothing has happened then.
         """
         visit, now = (self._kernels or self._bind()).visit, perf_counter()
         frame = next(frames.turns, None) or frames.take()
         users, offered = self._users, self._offered
         gone: int = visit(users, frame.packed, offered, renew, observe, now, choices)
         if gone == HELD:
+            if len(choices) != len(self):
+                raise WorldError(
+                    f"{self.name} has {len(self)} users, not {len(choices)}: if it was reset "
+                    "without its environment, reset that"
+                )
             frame = frames.take()
             gone = visit(users, frame.packed, offered, renew, observe, now, choices)
         if gone >= 0:
@@ -468,6 +487,10 @@ class BatchedWorld(ABC):
                 f"{self.name} has {len(self)} users and slates of {self.slate_size}: "
                 f"it cannot answer to slates of shape {slates.shape}"
             )
+
+    def _fit_mask(self, mask: Mask) -> None:
+        if mask.shape != self.lanes.shape:
+            raise WorldError(f"a mask here is bool [{len(self)}], not {list(mask.shape)}")
 
     def _on_offer(self, request_keys: Keys) -> tuple[Rows, Catalogue]:
         """Return the candidates, int64 [B, M], and the catalogue they are rows of."""

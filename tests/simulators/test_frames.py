@@ -253,3 +253,43 @@ def test_a_world_that_does_not_say_what_users_do_says_so() -> None:
 
     with pytest.raises(WorldError, match="neither `_loops` nor this hook"):
         Idle(6, 3).reset(seeds(2))
+
+
+def test_what_is_not_of_all_users_is_refused_before_anything_is_written() -> None:
+    world = Sardine(30, 4, horizon=12, threshold=3)
+    world.reset(seeds(4))
+    told = np.zeros((len(world.signals), 4, 4), np.float32)
+    before = world.lanes.copy()
+    for mask in (np.ones(3, bool), np.ones(5, bool), np.ones((4, 2), bool)):
+        with pytest.raises(WorldError, match=r"a mask here is bool \[4\]"):
+            world.renew(mask)
+        with pytest.raises(WorldError, match=r"a mask here is bool \[4\]"):
+            world.open(told, mask)
+    with pytest.raises(WorldError, match="opens 4 lanes"):
+        world.open(told[:, :3], np.ones(4, bool))
+    np.testing.assert_array_equal(world.lanes, before)
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        InterestEvolution(6, 3, horizon=30),
+        Seen(6, 3, horizon=30),
+        Sardine(30, 4, horizon=12, threshold=3),
+        Opened(30, 4, horizon=12, threshold=3),
+    ],
+)
+def test_a_world_that_was_reset_without_its_environment_writes_past_no_frame(
+    world: BatchedWorld,
+) -> None:
+    world.reset(seeds(4))
+    frames = Frames(world)
+    world.visit(slates(world, 4, 1), frames)
+    for lanes in (1, 9):
+        world.reset(seeds(lanes))
+        before = world.lanes.copy()
+        with pytest.raises(WorldError, match=f"has {lanes} users, not 4"):
+            world.visit(slates(world, 4, 1), frames)
+        np.testing.assert_array_equal(world.lanes, before)
+        frame, _ = world.visit(slates(world, lanes, 1), frames)
+        assert len(frame.reward) == lanes
