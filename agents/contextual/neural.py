@@ -18,7 +18,7 @@ from agents.forgetting import Memory, weight_of
 from agents.jit import compiled
 from agents.lessons import lessons_of
 from agents.linear import RewardModel, Sampled, expect_finite
-from agents.options import OptionError, above, at_least, entry
+from agents.options import OptionError, StateError, above, at_least, entry
 from agents.registry import register
 from agents.ridge import Ridge
 from agents.streams import uniforms
@@ -254,6 +254,11 @@ class NeuralLinear(Sampled):
         rewards = entry(state, "rewards", np.float64, (n,))
         times = entry(state, "times", np.int64, (n,))
         D, F = entry(state, "widths", np.int64, (2,)).tolist()
+        own = self._new(net.n_in)  # kernels do not look whether a network is another one
+        if net.n_in != D + F or any(
+            not np.array_equal(loaded.program, own.program) for loaded in (net, held)
+        ):
+            raise StateError("the networks are of other features, or have other layers")
         super().load_state_dict(state)
         self._begin(net)
         self.held, self.moments, self.count, self._widths = held, moments, count, (D, F)

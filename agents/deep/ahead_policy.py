@@ -211,6 +211,8 @@ def _scores(
         state[D:] = 0.0
         for j in range(M):
             item = candidates[b, j]
+            if item >= len(traits):
+                raise IndexError("a candidate's row lies beyond the catalogue")
             open_[j] = item >= 0
             if open_[j]:
                 chances[j] = 1.0 / (1.0 + exp(-_match(taste, click_items[item])))

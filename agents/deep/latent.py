@@ -211,6 +211,8 @@ def _fit(wishes: Singles, items: Singles, candidates: Rows, distance: bool, out:
     for b in range(out.shape[0]):
         for w in range(out.shape[1]):
             for m in range(out.shape[2]):
+                if candidates[b, m] >= len(items):
+                    raise IndexError("a candidate's row lies beyond the catalogue")
                 if candidates[b, m] >= 0:
                     total, item = 0.0, items[candidates[b, m]]
                     for f in range(F):

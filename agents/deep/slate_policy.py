@@ -162,6 +162,8 @@ def _scores(
         for j in range(M):
             item = candidates[b, j]
             v[j], q[j] = -1.0, 0.0
+            if item >= len(value_items):
+                raise IndexError("a candidate's row lies beyond the catalogue")
             if item >= 0:
                 value = user[0] if dueling else np.float32(0.0)
                 logit = taste[0]

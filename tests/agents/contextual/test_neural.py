@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from agents import LinTS, NeuralLinear, OptionError, ShapeError
+from agents import LinTS, NeuralLinear, OptionError, ShapeError, StateError
 from agents.slots import ScoreError
 from tests.agents.support import catalogue, experience, outcomes, requests
 
@@ -87,3 +87,17 @@ def test_what_cannot_be_read_is_refused() -> None:
             policy.update(experience(items, 3, width=width))
     with pytest.raises(OptionError, match="at least one layer"):
         NeuralLinear(hidden=0)
+
+
+def test_networks_of_other_layers_or_features_are_refused_and_change_nothing() -> None:
+    items = catalogue(3)
+    policy, other = NeuralLinear(hidden=4), NeuralLinear(hidden="4x4")
+    for learner in (policy, other):
+        learner.update(experience(items, 20))
+    before, state = policy.decide(requests(items, [[0, 1]])).slates, policy.state_dict()
+    held = {name: array for name, array in other.state_dict().items() if name.startswith("held")}
+    for changes in (held, {"widths": state["widths"] + 1}, {"widths": state["widths"][::-1] * 9}):
+        with pytest.raises(StateError, match="other features, or have other layers"):
+            policy.load_state_dict(state | changes)
+    np.testing.assert_array_equal(policy.decide(requests(items, [[0, 1]])).slates, before)
+    policy.load_state_dict(state)

@@ -117,6 +117,13 @@ def test_requests_that_a_network_was_not_trained_for_are_refused() -> None:
     np.testing.assert_array_equal(policy.decide(asked()).propensities, before.propensities)
 
 
+@pytest.mark.parametrize("make", MADE, ids=lambda make: str(make.__name__))
+def test_a_row_beyond_the_catalogue_is_not_read(make: Any) -> None:
+    far = requests(catalogue(9, WIDTH), [[0, 1, 10**9, 3, 4, 5]], slots=SLOTS, width=CONTEXT)
+    with pytest.raises(IndexError):
+        make().decide(far)
+
+
 def refused(policy: Policy, changes: Any, said: str) -> None:
     """See that a state with these changes is refused, and nothing has changed then."""
     before = policy.propensities(asked(), policy.decide(asked()).slates)
