@@ -48,7 +48,7 @@ def _small_log(monkeypatch: pytest.MonkeyPatch) -> None:
         ("wolpertinger-td3", 20, 60, 0.85),
         ("gems", 20, 80, 0.5),
         ("slateq", 40, 150, 0.5),
-        ("slate-ahead", 40, 150, 0.5),
+        ("slate-ahead", 40, 80, 0.85),
         ("reinforce", 20, 80, 0.9),
         ("neural-ranker", 20, 80, 0.85),
         ("cql", 20, 80, 0.85),
