@@ -65,8 +65,8 @@ class Line:
 
 
 def paper(name: str, target: str, serving: str, **options: Any) -> Line:
-    """Return a line of the paper's table: the null is zero, and of the session nothing is known."""
-    options = {"target": target, "serving": serving, "null": "zero"} | options
+    """Return a line of the paper's table: the null is zero, of the session nothing is known."""
+    options = {"target": target, "serving": serving, "null": "zero", "n_steps": 1} | options
     return Line(name, "InterestEvolution", options, session=False)
 
 

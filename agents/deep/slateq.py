@@ -207,9 +207,9 @@ class SlateQ(SlateLearner):
     @th.no_grad()
     def wanted(self, batch: SlateBatch) -> th.Tensor:
         """Return the learning targets of a batch, in units of `reward_scale`: float32 [B]."""
-        rewards = batch.rewards / self.unit
         if self.target == "MYOP":
-            return rewards
+            return batch.first / self.unit
+        rewards = batch.rewards / self.unit
         items = self.policy.on_offer(batch.next_documents)
         weights = self.policy.weights(batch.next_context, items)
         nothing, values = self.policy.judge(self.policy.target, batch.next_context, items)

@@ -121,7 +121,8 @@ def test_learning_targets_are_the_papers(target: str, null: str, double: bool) -
     q, q_0 = judged["target"]
     choosing, choosing_0 = judged["now" if double else "target"]
     assert model.reward_scale is not None
-    wanted = batch.rewards.double().numpy() / model.reward_scale
+    earned = batch.first if target == "MYOP" else batch.rewards
+    wanted = earned.double().numpy() / model.reward_scale
     for b in range(40):
         if target == "MYOP":
             continue
@@ -166,6 +167,9 @@ def test_transitions_are_sums_over_steps_that_stop_where_an_episode_does() -> No
             total += left * told[step + n]["rewards"][user]
             left *= 0.9 * (not told[step + n]["ends"][user])
         np.testing.assert_allclose(batch.rewards[b], total, rtol=1e-5)
+        np.testing.assert_allclose(batch.first[b], told[step]["rewards"][user])
+        assert batch.going[b] == 1.0 - told[step]["ends"][user]
+        np.testing.assert_array_equal(batch.after[b], told[step + 1]["user"][user])
         np.testing.assert_allclose(batch.discounts[b], left, rtol=1e-5)
         np.testing.assert_array_equal(batch.clicks[b], told[step]["clicks"][user])
         np.testing.assert_array_equal(batch.slates[b], told[step]["slates"][user])
