@@ -7,6 +7,7 @@ algorithm says what its networks are, which slates they find best, and what a gr
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.utils import FloatSchedule, LinearSchedule
 
 from agents.deep.slate_buffer import SlateBatch, SlateReplayBuffer
+from agents.deep.slate_net import of_places
 from agents.options import OptionError, above, at_least, share
 from agents.ranks import ranks_from
 
@@ -71,17 +73,17 @@ class SlateNets(BasePolicy):
             self.item_width = catalogue.shape[1]
             self.register_buffer("catalogue", th.from_numpy(catalogue))
 
+    @abstractmethod
     def towers(self) -> Iterator[Towers]:
         """Return what standardises features."""
-        raise NotImplementedError
 
+    @abstractmethod
     def best_for(self, context: th.Tensor, items: th.Tensor) -> th.Tensor:
         """Return the slates that are found best: int64 [B, K]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def follow(self, tau: float) -> None:
         """Move the target network by tau towards the values."""
-        raise NotImplementedError
 
     # --- what is on offer
 
@@ -93,10 +95,7 @@ class SlateNets(BasePolicy):
 
     def shown(self, documents: th.Tensor | None, slates: th.Tensor) -> th.Tensor:
         """Return the features of what stands in slates: float32 [B, K, F]."""
-        if documents is None:
-            return self.on_offer(None)[slates]
-        index = slates[:, :, None].expand(-1, -1, documents.shape[2])
-        return documents.gather(1, index)
+        return of_places(lambda items: items, self.on_offer(documents), slates)
 
     # --- deciding
 
@@ -199,9 +198,9 @@ stats_window_size, tensorboard_log, verbose, device
         """Return what the networks must know of the algorithm's options."""
         return {}
 
+    @abstractmethod
     def gradient_step(self, batch: SlateBatch) -> dict[str, float]:
         """Move the networks; return the losses by their names."""
-        raise NotImplementedError
 
     def _setup_model(self) -> None:
         space = self.observation_space
