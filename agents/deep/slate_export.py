@@ -9,6 +9,7 @@ import torch as th
 from torch import nn
 
 from agents.deep.export import compile_module
+from agents.deep.slate_net import Tower
 
 if TYPE_CHECKING:
     from agents.deep.mlp import Mlp
@@ -24,9 +25,10 @@ def compile_towers(towers: Towers) -> tuple[Mlp, Mlp]:
 
 
 @th.no_grad()
-def folded(law: Standardise, tower: nn.Sequential) -> nn.Sequential:
+def folded(law: Standardise, tower: nn.Module) -> nn.Sequential:
     """Return a tower that reads features as they come."""
-    tower = deepcopy(tower).cpu()
+    tower = plain(tower) if isinstance(tower, Tower) else deepcopy(tower).cpu()
+    assert isinstance(tower, nn.Sequential)
     first, (mean, spread) = tower[0], law.law()
     assert isinstance(first, nn.Linear)
     weight = first.weight.double() / spread.cpu().double()
@@ -35,9 +37,49 @@ def folded(law: Standardise, tower: nn.Sequential) -> nn.Sequential:
     return tower
 
 
+@th.no_grad()
+def plain(tower: Tower) -> nn.Sequential:
+    """Return a tower as layers alone.
+
+    What the straight line answers passes the layers as it is: each ReLU lets through its positive
+    part and that of its opposite, whose difference it is again.
+    """
+    linear = [layer for layer in deepcopy(tower.layers).cpu() if isinstance(layer, nn.Linear)]
+    straight = tower.straight.weight.cpu()
+    if len(linear) == 1:
+        linear[0].weight += straight
+        return nn.Sequential(linear[0])
+    n = len(straight)
+    pair = th.cat([th.eye(n), -th.eye(n)])
+    weights = [layer.weight for layer in linear]
+    wide = [th.cat([weights[0], pair @ straight])]
+    wide += [
+        th.block_diag(weight, th.eye(2 * n))  # type: ignore[no-untyped-call]
+        for weight in weights[1:-1]
+    ]
+    wide.append(th.cat([weights[-1], pair.T], dim=1))
+    layers: list[nn.Module] = []
+    for weight, layer in zip(wide, linear, strict=True):
+        layers += [_linear(weight, layer.bias), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def _linear(weight: th.Tensor, bias: th.Tensor) -> nn.Linear:
+    """Return a layer of these weights; outputs beyond the bias have none."""
+    layer = _empty(weight.shape[1], weight.shape[0])
+    layer.weight.copy_(weight)
+    layer.bias.zero_()[: len(bias)] = bias
+    return layer
+
+
+def _empty(n_in: int, n_out: int) -> nn.Linear:
+    """Return a layer whose weights are still to be written: nothing is drawn for them."""
+    return nn.Linear(n_in, n_out, device="meta").to_empty(device="cpu")
+
+
 def standardising(law: Standardise) -> nn.Linear:
     """Return the standardisation itself, as a layer."""
-    layer = nn.Linear(len(law.mean), len(law.mean))
+    layer = _empty(len(law.mean), len(law.mean))
     with th.no_grad():
         layer.weight.copy_(th.eye(len(law.mean)))
         layer.bias.zero_()

@@ -3,6 +3,10 @@
 One tower reads the context and answers a base b(s) and a vector f(s); the other reads an item and
 answers a vector g(i). An item scores b(s) + f(s) . g(i) (or f(s) . g(i) alone). The base is the
 value of nothing, so that items learn what they add to it.
+
+Towers may have a straight line beside their layers, so that what is plain (a taste for a topic, an
+item of that topic) need not be bent into shape first (Cheng et al. 2016, "Wide & deep learning for
+recommender systems", arXiv 1606.07792).
 """
 
 from __future__ import annotations
@@ -59,6 +63,30 @@ class Standardise(nn.Module):
         return (rows - mean) / spread
 
 
+class Tower(nn.Module):
+    """Linear layers with ReLU between them, and a straight line beside them.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Of the input, the hidden layers and the output.
+    blank : bool
+        Whether it answers 0 to everything at first.
+    """
+
+    def __init__(self, widths: Sequence[int], *, blank: bool = False) -> None:
+        super().__init__()
+        self.layers = stack(widths, blank=blank)
+        self.straight = nn.Linear(widths[0], widths[-1], bias=False)
+        if blank:
+            nn.init.zeros_(self.straight.weight)
+
+    def forward(self, rows: th.Tensor) -> th.Tensor:
+        """Return both, added up."""
+        answer: th.Tensor = self.layers(rows) + self.straight(rows)
+        return answer
+
+
 class Towers(nn.Module):
     """Two towers, as above.
 
@@ -70,6 +98,8 @@ class Towers(nn.Module):
         The widths of the hidden layers.
     embedding : int
         E, the width of f and g.
+    straight : bool
+        Whether there is a straight line beside each tower's layers.
     """
 
     def __init__(
@@ -79,12 +109,15 @@ class Towers(nn.Module):
         context_layers: Sequence[int],
         item_layers: Sequence[int],
         embedding: int,
+        *,
+        straight: bool = False,
     ) -> None:
         super().__init__()
         self.context_law, self.item_law = Standardise(context_width), Standardise(item_width)
+        tower: Callable[..., nn.Module] = Tower if straight else stack
         # What was drawn at first would stay where there is little data.
-        self.context = stack([context_width, *context_layers, 1 + embedding], blank=True)
-        self.item = stack([item_width, *item_layers, embedding])
+        self.context = tower([context_width, *context_layers, 1 + embedding], blank=True)
+        self.item = tower([item_width, *item_layers, embedding])
 
     def forward(
         self, context: th.Tensor, items: th.Tensor, slates: th.Tensor | None = None

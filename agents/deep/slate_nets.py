@@ -9,7 +9,7 @@ import numpy as np
 import torch as th
 
 from agents.deep.slate_learner import SlateNets
-from agents.deep.slate_net import Towers
+from agents.deep.slate_net import Towers, stack
 from agents.deep.slates import INDEPENDENT, SERVINGS, best_slates
 
 if TYPE_CHECKING:
@@ -24,7 +24,10 @@ STRONGEST = 30.0
 
 
 class SlateQNets(SlateNets):
-    """Values of items and of nothing, their target network, and the choice model.
+    """Values of items and of nothing, the target network, and the choice model.
+
+    With `advantages` the values are what items and nothing add to the value of the state, a network
+    of its own, and the target network is that one's.
 
     Parameters
     ----------
@@ -39,7 +42,7 @@ class SlateQNets(SlateNets):
     dueling : bool
         Whether items learn what they add to the value of nothing (Wang et al. 2016), or their whole
         value.
-    choice_model, null, serving, catalogue
+    choice_model, null, serving, advantages, catalogue
         See `agents.deep.slateq.SlateQ`.
     """
 
@@ -56,17 +59,26 @@ class SlateQNets(SlateNets):
         choice_model: str = "logit",
         null: str = "learned",
         serving: str = "OS",
+        advantages: bool = True,
         catalogue: NDArray[np.float32] | None = None,
     ) -> None:
         super().__init__(observation_space, action_space, catalogue)
         self.dueling, self.null, self.serving = dueling, null, serving
+        self.advantages = advantages
         self.independent = choice_model == "independent"
         context, item = self.context_width, self.item_width
-        self.values = Towers(context, item, net_arch, item_arch, embedding)
-        self.target = deepcopy(self.values).requires_grad_(False)
-        self.choice = Towers(context, item, choice_arch, choice_arch, embedding)
+        self.values = Towers(context, item, net_arch, item_arch, embedding, straight=True)
+        self.choice = Towers(context, item, choice_arch, choice_arch, embedding, straight=True)
+        self.judges: th.nn.Module = self.values
+        """What the value loss is about."""
+        if advantages:
+            self.state = stack([context, *net_arch, 1], blank=True)
+            self.state_target = deepcopy(self.state).requires_grad_(False)
+            self.judges = th.nn.ModuleList([self.values, self.state])
+        else:
+            self.target = deepcopy(self.values).requires_grad_(False)
         rate = lr_schedule(1.0)
-        self.optimizer = th.optim.Adam(self.values.parameters(), lr=rate)
+        self.optimizer = th.optim.Adam(self.judges.parameters(), lr=rate)
         self.choice_optimizer = th.optim.Adam(self.choice.parameters(), lr=rate)
 
     # --- what items and nothing are worth, and how much they attract
@@ -122,11 +134,18 @@ class SlateQNets(SlateNets):
     def observe(self, observation: dict[str, Any]) -> None:
         """Take a step's observation into the standardisation of features."""
         super().observe(observation)
-        for law, target in zip(self.values.laws(), self.target.laws(), strict=True):
-            target.load_state_dict(law.state_dict())
+        if not self.advantages:
+            for law, target in zip(self.values.laws(), self.target.laws(), strict=True):
+                target.load_state_dict(law.state_dict())
+
+    def worth_of_states(self, network: th.nn.Module, context: th.Tensor) -> th.Tensor:
+        """Return what states are worth, before anything is on offer: float32 [B]."""
+        worth: th.Tensor = network(self.values.context_law(context))[:, 0]
+        return worth
 
     @th.no_grad()
     def follow(self, tau: float) -> None:
-        """Move the target network by tau towards the values."""
-        for target, value in zip(self.target.parameters(), self.values.parameters(), strict=True):
+        """Move the target network by tau towards what it follows."""
+        pair = (self.state_target, self.state) if self.advantages else (self.target, self.values)
+        for target, value in zip(*(net.parameters() for net in pair), strict=True):
             target.lerp_(value, tau)

@@ -17,7 +17,17 @@ adds up.
 
 Returns run over `n_steps` steps before the value of the next slate stands in for the rest. With
 few, values creep from the end of a session to its start, over hundreds of steps; with many they are
-noisy. A schedule may have many at first and fewer once the values stand.
+noisy.
+
+What decides a slate is what an item adds to the value of nothing, and that is small next to what a
+session is worth. With `target="ADV"` the two are learned apart (after Baird 1993, "Advantage
+updating"): V(s), what a state is worth before its offer is known, from returns over `n_steps` steps
+of what was played; and A(s, i) = Q(s, i) - V(s) from the error of one step,
+
+    r + gamma V(s') - V(s),
+
+in which nothing of the noise of later steps and offers is left. No best slate is looked for when
+learning: slates get better as what is played does.
 """
 
 from __future__ import annotations
@@ -27,9 +37,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch as th
 from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.utils import LinearSchedule
 from torch.nn import functional
 
-from agents.deep.slate_learner import RATE, SlateLearner, descend
+from agents.deep.slate_learner import RETURN_IN_REWARDS, SlateLearner, descend
 from agents.deep.slate_nets import SlateQNets
 from agents.deep.slate_policy import SlateQPolicy
 from agents.deep.slates import OPTIMISERS, SERVINGS
@@ -41,9 +52,14 @@ if TYPE_CHECKING:
     from agents.deep.slate_buffer import SlateBatch
 
 
-TARGETS = {"TT": "top-k", "GT": "greedy", "OT": "exact", "SARSA": None, "MYOP": None}
+ADVANTAGES = "ADV"
+TARGETS = {"TT": "top-k", "GT": "greedy", "OT": "exact", "SARSA": None, "MYOP": None} | {
+    ADVANTAGES: None
+}
 """How the next slate is found when learning, by the paper's names: by an optimiser, or as it was
-shown (SARSA), or not at all (MYOP)."""
+shown (SARSA), or not at all (MYOP); and what the module calls ADV."""
+RATE = LinearSchedule(2e-3, 3e-5, 1.0)
+"""The default learning rate, over the progress of training."""
 NULLS = ("zero", "learned")
 CHOICES = ("logit", "independent")
 
@@ -67,9 +83,10 @@ class SlateQ(SlateLearner):
         As in Stable-Baselines3: after every `train_freq` steps of all users, `gradient_steps` steps
         on `batch_size` transitions each, after each of which the target network moves by tau. With
         gamma 1, sessions must end.
-    target : {"OT", "GT", "TT", "SARSA", "MYOP"}
-        How the next slate is found when learning: exactly, greedily or by the top K; the one that
-        was shown; MYOP looks no further than the reward.
+    target : {"ADV", "OT", "GT", "TT", "SARSA", "MYOP"}, optional
+        What is learned from: advantages, as above; or Q-learning, its next slate found exactly,
+        greedily, by the top K, or the one that was shown; MYOP looks no further than the reward.
+        If not given, ADV where the value of nothing is learned and OT where it is zero.
     serving : {"OS", "GS", "TS"}
         How slates are found when deciding.
     choice : {"logit", "independent"}
@@ -77,8 +94,8 @@ class SlateQ(SlateLearner):
     null : {"learned", "zero"}
         What no choice is worth.
     double : bool
-        Whether the next slate is found by the present network and valued by the target network
-        (van Hasselt et al. 2016), or both by the target network.
+        In Q-learning, whether the next slate is found by the present network and valued by the
+        target network (van Hasselt et al. 2016), or both by the target network.
     n_steps : float or Schedule
         Over how many steps rewards are summed.
     exploration : float
@@ -118,12 +135,12 @@ class SlateQ(SlateLearner):
         train_freq: int = 1,
         gradient_steps: int = 2,
         *,
-        target: str = "OT",
+        target: str | None = None,
         serving: str = "OS",
         choice: str = "logit",
         null: str = "learned",
         double: bool = True,
-        n_steps: float | Schedule = 10,
+        n_steps: float | Schedule = 20,
         exploration: float = 0.05,
         reward_scale: float | None = None,
         catalogue: np.ndarray[Any, np.dtype[np.float32]] | None = None,
@@ -135,6 +152,8 @@ class SlateQ(SlateLearner):
         device: th.device | str = "auto",
         _init_setup_model: bool = True,
     ) -> None:
+        if target is None:
+            target = ADVANTAGES if null == "learned" else "OT"
         for option, given, known in (
             ("target", target, TARGETS),
             ("serving", serving, SERVINGS),
@@ -143,6 +162,10 @@ class SlateQ(SlateLearner):
         ):
             if given not in known:
                 raise OptionError(f"{option} is {' or '.join(known)}, not {given!r}")
+        if target == ADVANTAGES and null == "zero":
+            raise OptionError(
+                f"target {ADVANTAGES} learns what nothing adds as well: it needs null='learned'"
+            )
         super().__init__(
             policy,
             env,
@@ -172,25 +195,40 @@ class SlateQ(SlateLearner):
 
     def of_nets(self) -> dict[str, Any]:
         """Return how slates are valued and found."""
-        return {"serving": self.serving, "null": self.null, "choice_model": self.choice}
+        return {
+            "serving": self.serving,
+            "null": self.null,
+            "choice_model": self.choice,
+            "advantages": self.target == ADVANTAGES,
+        }
 
     # --- learning
 
     def gradient_step(self, batch: SlateBatch) -> dict[str, float]:
         """Move values and choice model."""
-        return {"value_loss": self._value_step(batch), "choice_loss": self._choice_step(batch)}
+        moved = self._advantage_step if self.target == ADVANTAGES else self._value_step
+        return {"value_loss": moved(batch), "choice_loss": self._choice_step(batch)}
 
     def _value_step(self, batch: SlateBatch) -> float:
         """Move the value of what was taken towards its target; return the loss."""
-        wanted = self.wanted(batch)
-        nothing, values = self.policy.judge(
-            self.policy.values, batch.context, self.policy.shown(batch.documents, batch.slates)
-        )
-        value = nothing + ((values - nothing[:, None]) * batch.clicks).sum(dim=1)
-        error = (value - wanted) ** 2
+        error = (self._of_taken(batch) - self.wanted(batch)) ** 2
         if self.null == "zero":
             error = error[batch.clicks.any(dim=1)]
-        return descend(self.policy.optimizer, self.policy.values, error.mean())
+        return descend(self.policy.optimizer, self.policy.judges, error.mean())
+
+    def _advantage_step(self, batch: SlateBatch) -> float:
+        """Move V, and what was taken adds to it, towards their targets; return the loss."""
+        worth, errors = self.wanted_apart(batch)
+        off = self.policy.worth_of_states(self.policy.state, batch.context) - worth
+        adds = self._of_taken(batch) - RETURN_IN_REWARDS * errors
+        loss = (off**2).mean() + (adds**2).mean()
+        return descend(self.policy.optimizer, self.policy.judges, loss)
+
+    def _of_taken(self, batch: SlateBatch) -> th.Tensor:
+        """Return the value of what was taken, or of nothing: float32 [B]."""
+        shown = self.policy.shown(batch.documents, batch.slates)
+        nothing, values = self.policy.judge(self.policy.values, batch.context, shown)
+        return nothing + ((values - nothing[:, None]) * batch.clicks).sum(dim=1)
 
     def _choice_step(self, batch: SlateBatch) -> float:
         """Make what was taken likelier; return the loss."""
@@ -220,6 +258,17 @@ class SlateQ(SlateLearner):
             judged = self.policy.judge(chooser, batch.next_context, items)
             slates = self.policy.best(weights, *judged, OPTIMISERS[optimiser])
         return rewards + batch.discounts * self.policy.worth(weights, nothing, values, slates)
+
+    @th.no_grad()
+    def wanted_apart(self, batch: SlateBatch) -> tuple[th.Tensor, th.Tensor]:
+        """Return the targets of V and the errors of one step, in units of `reward_scale`: [B]."""
+        nets = self.policy
+        now, after, last = (
+            nets.worth_of_states(nets.state_target, context)
+            for context in (batch.context, batch.after, batch.next_context)
+        )
+        errors = batch.first / self.unit + self.gamma * batch.going * after - now
+        return batch.rewards / self.unit + batch.discounts * last, errors
 
     # --- leaving
 

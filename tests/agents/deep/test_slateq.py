@@ -14,6 +14,8 @@ from stable_baselines3.common.callbacks import EvalCallback
 
 from agents import Explore, OptionError, ShapeError, SlateQ, SlateQPolicy, Spec, check_policy
 from agents.deep.slate_buffer import SlateReplayBuffer
+from agents.deep.slate_export import compile_towers
+from agents.deep.slate_net import Tower, Towers
 from agents.deep.slates import EXACT, best_slates
 from agents.store import load, save
 from envs import WorldEnv, WorldVectorEnv
@@ -135,6 +137,30 @@ def test_learning_targets_are_the_papers(target: str, null: str, double: bool) -
     np.testing.assert_allclose(model.wanted(batch).numpy(), wanted, rtol=1e-4, atol=1e-5)
 
 
+def test_advantages_are_learned_from_one_step_and_states_from_many() -> None:
+    model = small(target="ADV", gamma=0.9, n_steps=3)
+    model.learn(400)
+    batch = model.replay_buffer.draw(40, 3, 0.9, np.random.default_rng(1))
+    mean, spread = (law.double().numpy() for law in model.policy.values.context_law.law())
+
+    def worth(contexts: th.Tensor) -> Floats:
+        rows = (contexts.double().numpy() - mean) / spread
+        layers = [x for x in model.policy.state_target if isinstance(x, th.nn.Linear)]
+        for layer in layers:
+            rows = rows @ layer.weight.double().numpy().T + layer.bias.double().numpy()
+            rows = rows if layer is layers[-1] else np.maximum(rows, 0.0)
+        return np.asarray(rows[:, 0])
+
+    assert model.reward_scale is not None
+    now, after, last = (worth(x) for x in (batch.context, batch.after, batch.next_context))
+    assert now.std() > 0.0
+    first, all_ = (x.double().numpy() / model.reward_scale for x in (batch.first, batch.rewards))
+    values, errors = (x.double().numpy() for x in model.wanted_apart(batch))
+    discounts, going = batch.discounts.double().numpy(), batch.going.double().numpy()
+    np.testing.assert_allclose(values, all_ + discounts * last, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(errors, first + 0.9 * going * after - now, rtol=1e-4, atol=1e-5)
+
+
 # --- the buffer
 
 
@@ -181,18 +207,22 @@ def test_transitions_are_sums_over_steps_that_stop_where_an_episode_does() -> No
 # --- learning
 
 
-@lru_cache(maxsize=2)
-def learned(choice: str = "logit") -> SlateQ:
+@lru_cache(maxsize=3)
+def learned(choice: str, target: str) -> SlateQ:
     options = SMALL | {"batch_size": 512, "learning_starts": 2000, "buffer_size": 20_000}
+    options |= {"n_steps": 12, "tau": 0.03} if target == "ADV" else {"n_steps": 3}
     env = lures(256, slots=1 if choice == "logit" else 2)
-    model = SlateQ("MultiInputPolicy", env, 3e-3, choice=choice, n_steps=3, **options)
+    model = SlateQ("MultiInputPolicy", env, 3e-3, choice=choice, target=target, **options)
     return model.learn(256 * 300)
 
 
-@pytest.mark.parametrize(("choice", "slots"), [("logit", 1), ("independent", 2)])
-def test_it_learns_to_leave_users_with_a_future(choice: str, slots: int) -> None:
+@pytest.mark.parametrize(
+    ("choice", "slots", "target"),
+    [("logit", 1, "ADV"), ("logit", 1, "OT"), ("independent", 2, "ADV")],
+)
+def test_it_learns_to_leave_users_with_a_future(choice: str, slots: int, target: str) -> None:
     seeds = np.arange(10_000, 14_000, dtype=np.uint64)
-    totals = returns(Session(Lures(slate_size=slots)), learned(choice).to_policy(), seeds)
+    totals = returns(Session(Lures(slate_size=slots)), learned(choice, target).to_policy(), seeds)
     error = totals.std() / len(totals) ** 0.5
     best, myopic = best_return(slots), myopic_return(slots)
     assert best - myopic > 0.8
@@ -311,8 +341,26 @@ def test_the_policy_shows_what_torch_would(
     np.testing.assert_array_equal(stored.slates, decisions.slates)
 
 
+@pytest.mark.parametrize("hidden", [(), (5,), (7, 6), (3, 5, 4)])
+def test_a_straight_line_beside_the_layers_is_kept_without_torch(hidden: tuple[int, ...]) -> None:
+    rng = th.Generator().manual_seed(3)
+    towers = Towers(6, 4, hidden, hidden, 8, straight=True)
+    for weights in towers.parameters():
+        weights.data = th.randn(weights.shape, generator=rng)
+    towers.observe(3.0 * th.randn(50, 6, generator=rng) + 1.0, th.randn(50, 4, generator=rng))
+    rows = th.randn(20, 6, generator=rng), th.randn(20, 4, generator=rng)
+    networks = towers.context, towers.item
+    for net, law, x, compiled in zip(
+        networks, towers.laws(), rows, compile_towers(towers), strict=True
+    ):
+        assert isinstance(net, Tower)
+        standard = law(x)
+        expected = net.layers(standard) + standard @ net.straight.weight.T
+        np.testing.assert_allclose(compiled(x.numpy()), expected.detach(), rtol=1e-3, atol=1e-3)
+
+
 def test_its_logs_are_worth_learning_from() -> None:
-    policy = Explore(learned().to_policy(), temperature=0.05)
+    policy = Explore(learned("logit", "ADV").to_policy(), temperature=0.05)
     world = Session(Lures())
     world.reset(np.arange(500, dtype=np.uint64))
     requests = world.requests()
@@ -337,7 +385,8 @@ def test_what_it_cannot_decide_for_is_said() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"target": "QL"}, "target is TT or GT or OT or SARSA or MYOP, not 'QL'"),
+        ({"target": "QL"}, "target is TT or GT or OT or SARSA or MYOP or ADV, not 'QL'"),
+        ({"target": "ADV", "null": "zero"}, "it needs null='learned'"),
         ({"serving": "OT"}, "serving is TS or GS or OS, not 'OT'"),
         ({"null": "one"}, "null is zero or learned, not 'one'"),
         ({"n_steps": 0}, "n_steps must be a finite number of at least 1"),
