@@ -69,16 +69,16 @@ class SlateQNets(SlateNets):
         context, item = self.context_width, self.item_width
         self.values = Towers(context, item, net_arch, item_arch, embedding, straight=True)
         self.choice = Towers(context, item, choice_arch, choice_arch, embedding, straight=True)
-        self.judges: th.nn.Module = self.values
+        self.learned: th.nn.Module = self.values
         """What the value loss is about."""
         if advantages:
             self.state = stack([context, *net_arch, 1], blank=True)
             self.state_target = deepcopy(self.state).requires_grad_(False)
-            self.judges = th.nn.ModuleList([self.values, self.state])
+            self.learned = th.nn.ModuleList([self.values, self.state])
         else:
             self.target = deepcopy(self.values).requires_grad_(False)
         rate = lr_schedule(1.0)
-        self.optimizer = th.optim.Adam(self.judges.parameters(), lr=rate)
+        self.optimizer = th.optim.Adam(self.learned.parameters(), lr=rate)
         self.choice_optimizer = th.optim.Adam(self.choice.parameters(), lr=rate)
 
     # --- what items and nothing are worth, and how much they attract

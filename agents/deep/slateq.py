@@ -214,7 +214,7 @@ class SlateQ(SlateLearner):
         error = (self._of_taken(batch) - self.wanted(batch)) ** 2
         if self.null == "zero":
             error = error[batch.clicks.any(dim=1)]
-        return descend(self.policy.optimizer, self.policy.judges, error.mean())
+        return descend(self.policy.optimizer, self.policy.learned, error.mean())
 
     def _advantage_step(self, batch: SlateBatch) -> float:
         """Move V, and what was taken adds to it, towards their targets; return the loss."""
@@ -222,7 +222,7 @@ class SlateQ(SlateLearner):
         off = self.policy.worth_of_states(self.policy.state, batch.context) - worth
         adds = self._of_taken(batch) - RETURN_IN_REWARDS * errors
         loss = (off**2).mean() + (adds**2).mean()
-        return descend(self.policy.optimizer, self.policy.judges, loss)
+        return descend(self.policy.optimizer, self.policy.learned, loss)
 
     def _of_taken(self, batch: SlateBatch) -> th.Tensor:
         """Return the value of what was taken, or of nothing: float32 [B]."""
