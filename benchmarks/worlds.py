@@ -1,10 +1,11 @@
 """How many user-steps a second the worlds make, on one core, observations included.
 
-    OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.worlds [runs per figure, 9]
+    OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.worlds [runs per figure, 27]
 
 Prints the tables, writes them into docs/worlds/speed.md and draws speed.png. Every figure is a
-median of runs of some tenths of a second, in CPU time of this process, so that other work on the
-machine weighs less. Runs of what is compared take turns, so that a slow minute strikes all of it.
+median of runs of some hundredths of a second, in CPU time of this process, so that other work on
+the machine weighs less. Runs of what is compared take turns, in an order drawn anew each time, so
+that a slow second strikes all of it.
 
 The floor is a straightforward batched NumPy step of InterestEvolution: the same equations, the same
 observations, users who leave replaced, NumPy's own generator.
@@ -33,8 +34,8 @@ import matplotlib.pyplot as plt
 
 PAGE = Path(__file__).parent.parent / "docs" / "worlds" / "speed.md"
 PICTURE = PAGE.with_suffix(".png")
-SECONDS = 0.15
-"""How long a run is, about."""
+SECONDS = 0.05
+"""How long a run is, about: a slow spell of a shared machine lasts longer, and so strikes all."""
 TOPICS = 20
 MEANS = np.concatenate([np.linspace(-3, 0, 14), np.linspace(0, 3, 6)])
 
@@ -145,21 +146,33 @@ def floor(users: int, documents: int, slots: int) -> Callable[[], object]:
 
 def measure(runs: int, steps: dict[str, tuple[int, Callable[[], object]]]) -> dict[str, float]:
     """Return user-steps a second of every (users, step): medians of runs that take turns."""
-    counts: dict[str, int] = {}
+    counts = {name: counted(step) for name, (_, step) in steps.items()}
     found: dict[str, list[float]] = {name: [] for name in steps}
-    for name, (_, step) in steps.items():
-        for _ in range(5):  # compiles, and meets its memory
-            step()
-        start = time.thread_time()
-        step()
-        counts[name] = max(3, int(SECONDS / max(1e-6, time.thread_time() - start)))
+    order, rng = list(steps), np.random.default_rng(0)
     for _ in range(runs):
-        for name, (users, step) in steps.items():
-            start = time.thread_time()
-            for _ in range(counts[name]):
-                step()
-            found[name].append(users * counts[name] / (time.thread_time() - start))
+        rng.shuffle(order)
+        for name in order:
+            (users, step), count = steps[name], counts[name]
+            seconds(step, 1 + count // 5)  # brings back what the others drove out of the cache
+            found[name].append(users * count / seconds(step, count))
     return {name: median(values) for name, values in found.items()}
+
+
+def counted(step: Callable[[], object]) -> int:
+    """Return how many steps a run takes, judged by steps that are warm."""
+    count = 1
+    seconds(step, 5)  # compiles, and meets its memory
+    while (took := seconds(step, count)) < SECONDS / 5:
+        count *= 2
+    return max(3, round(count * SECONDS / took))
+
+
+def seconds(step: Callable[[], object], count: int) -> float:
+    """Return the CPU time of some steps."""
+    start = time.thread_time()
+    for _ in range(count):
+        step()
+    return time.thread_time() - start
 
 
 def tell(name: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
@@ -244,7 +257,7 @@ def curves(runs: int) -> None:
 
 def main() -> None:
     """Write the page's tables and draw the picture."""
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 9
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 27
     against_the_floor(runs)
     every_world(runs)
     curves(runs)

@@ -14,6 +14,7 @@ import numpy as np
 
 from agents.addresses import references
 from simulators.buffers import KEPT
+from simulators.records import Feedback
 from simulators.stores import in_lines
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class Frame:
         What is observed; no documents where there is a catalogue.
     observation : dict of arrays
         The signals, context and documents by their names; copy it to hand it out.
+    feedback : Feedback
+        What was answered, in the arrays above. `gone` is left to whoever hands it out.
     ended : bool [B]
         Whose episode ended at this step. This and what follows is only written if one did.
     totals, lengths, seconds : [B]
@@ -64,7 +67,7 @@ class Frame:
         self.context = np.empty((B, world.context_width) if observed else (0, 0), np.float32)
         drawn = observed and world.catalogue is None
         self.documents = in_lines((B, M, world.item_width) if drawn else (0, 0, 0))
-        self.feedback = (
+        answers = (
             self.asked,
             self.told,
             self.reward,
@@ -72,7 +75,9 @@ class Frame:
             self.expected,
             self.terminated,
             self.truncated,
+            np.empty(B, np.bool_),
         )
+        self.feedback = Feedback(world.signal_names, *answers)
         episodes = self.ended, self.totals, self.lengths, self.seconds
         self.observation: dict[str, NDArray[Any]] = dict(
             zip(world.signal_names, self.told[1:], strict=True)
@@ -82,18 +87,18 @@ class Frame:
             self.observation["documents"] = self.documents
         self._episode: dict[str, NDArray[Any]] = dict(zip("rlt", episodes[1:], strict=True))
         self._episode |= dict.fromkeys(("_r", "_l", "_t"), self.ended)
-        outside = [self.told, self.reward, self.terminated, self.truncated, *episodes]
+        outside: list[Any] = [self.told, self.reward, self.terminated, self.truncated, *episodes]
         if drawn:
             outside.append(self.documents.base)  # which is what views of the documents hold
-        outside += self.observation.values() if observed else self.feedback
+        outside += self.observation.values() if observed else (self.feedback, *answers)
         if single:
             self.observation = {name: all_[0] for name, all_ in self.observation.items()}
             outside += self.observation.values()
-        self._outside = {id(array): array for array in outside}  # counted, so they must stay
+        self._outside = {id(thing): thing for thing in outside}  # counted, so they must stay
         self._ids = np.array([*self._outside])
         self._unheld = np.zeros(1, np.int64)
         held = self._ids, self._unheld
-        self.packed = world.pack(held, self.feedback, episodes, self.context, self.documents)
+        self.packed = world.pack(held, answers, episodes, self.context, self.documents)
 
     def settle(self) -> None:
         """Take for unheld what is held now, by the frame alone.

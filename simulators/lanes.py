@@ -82,8 +82,9 @@ def advance(
     reward: Floats,
     terminated: Mask,
     truncated: Mask,
+    ended: Mask,
 ) -> int:
-    """Count visit and reward in every lane that has a user, and mark those whose user is gone.
+    """Count visit and reward in every lane that has a user, and mark those that have none now.
 
     Returns
     -------
@@ -94,6 +95,7 @@ def advance(
     for b in range(lanes.shape[0]):
         lane = lanes[b]
         if lane.ended:
+            ended[b] = True
             continue
         lane.visit += np.uint64(1)
         lane.clock += 1
@@ -102,7 +104,7 @@ def advance(
             reward[b] += told[0, b, k]
         lane.total += reward[b]
         truncated[b] = not terminated[b] and np.int64(lane.visit) == horizon
-        lane.ended = terminated[b] or truncated[b]
+        ended[b] = lane.ended = terminated[b] or truncated[b]
         gone += lane.ended
     return gone
 

@@ -176,7 +176,7 @@ def _visit(
     """
     lanes, state, began, (blank, candidates, horizon) = users.values
     (ids, unheld), feedback, episodes, context, documents = frame.values
-    asked, told, reward, seen, expected, terminated, truncated = feedback
+    asked, told, reward, seen, expected, terminated, truncated, ended = feedback
     if references(ids) != unheld[0] or len(asked) != len(lanes) or len(choices) != len(lanes):
         return HELD
     fault = first_fault(choices, candidates, not observe)
@@ -196,7 +196,7 @@ def _visit(
             for k in range(told.shape[2]):
                 told[s, b, k] = blank[s]
     answer(lanes, state, choices, told, seen, expected, terminated)
-    gone = advance(lanes, told, horizon, reward, terminated, truncated)
+    gone = advance(lanes, told, horizon, reward, terminated, truncated, ended)
     if gone > 0:
         _episodes(lanes, asked, began, now, *episodes)
     if renew and vacant:
@@ -256,7 +256,7 @@ def _visit_by_hooks(
     if len(frame[1][0]) != len(lanes) or len(choices) != len(lanes):
         return HELD
     _, feedback, episodes, context, documents = frame
-    asked, told, reward, seen, expected, terminated, truncated = feedback
+    asked, told, reward, seen, expected, terminated, truncated, ended = feedback
     fault = first_fault(choices, candidates, not observe)
     if fault >= 0:
         return int(-1 - fault)
@@ -266,7 +266,7 @@ def _visit_by_hooks(
     for array in (seen, expected, reward, terminated, truncated):
         array[:] = 0
     world._answer(choices, Feedback(world.signal_names, *feedback))
-    gone = advance(lanes, told, horizon, reward, terminated, truncated)
+    gone = advance(lanes, told, horizon, reward, terminated, truncated, ended)
     world._moved()
     if gone > 0:
         _episodes(lanes, asked, began, now, *episodes)

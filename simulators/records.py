@@ -92,6 +92,8 @@ class Feedback:
         Whether the user left.
     truncated : bool [B]
         Whether the user was still there when the horizon was reached.
+    ended : bool [B]
+        The lanes that are without a user now.
     gone : int
         How many users left, or reached the horizon: where it is 0, as in most steps of few users,
         nobody has to look.
@@ -105,6 +107,7 @@ class Feedback:
     expected: Floats
     terminated: Mask
     truncated: Mask
+    ended: Mask
     gone: int = 0
 
     @property
@@ -117,11 +120,6 @@ class Feedback:
     def signals(self) -> dict[str, NDArray[np.float32]]:
         """What the response reveals beside the rewards: float32 [B, K] by name."""
         return dict(zip(self.names, self.told[1:], strict=True))
-
-    @property
-    def ended(self) -> Mask:
-        """The lanes that are without a user now: bool [B]."""
-        return self.terminated | self.truncated | ~self.asked
 
 
 @dataclass(frozen=True, slots=True)

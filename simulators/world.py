@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from simulators.records import Mask
 
 
+_BOOL, _INT64 = np.dtype(np.bool_), np.dtype(np.int64)
 _FIRST, _NEXT = np.uint64(0), np.uint64(1)
 """Which user of a seed comes: the first, or the one after the present one."""
 
@@ -141,6 +142,7 @@ class BatchedWorld(ABC):
         self.horizon = horizon
         self.catalogue = catalogue
         self.lanes: NDArray[Any] = np.zeros(0, dtype=LANE)
+        self._shape: tuple[int, int] | None = None  # of slates, when there are users
         self._offered = False
         self._asked: Requests | None = None
         self._kernels: Kernels | None = None
@@ -207,7 +209,7 @@ class BatchedWorld(ABC):
         choices : int64 [B, K]
             Places among the candidates; `PAD` in empty slots.
         feedback : Feedback
-            Blank; everything but `asked`, `reward` and `truncated` is written.
+            Blank; everything but `asked`, `reward`, `truncated` and `ended` is written.
         """
         self._loop().answer(
             self.lanes,
@@ -268,6 +270,7 @@ class BatchedWorld(ABC):
         self.lanes["seed"] = seeds
         self.signal_names = tuple(signal.name for signal in self.signals)
         self.blank = np.array([0.0, *(signal.blank for signal in self.signals)], np.float32)
+        self._shape = (len(seeds), self.slate_size) if len(seeds) else None
         self._gone: Mask = self.lanes["ended"]
         self._small = len(seeds) * self.num_candidates * self.item_width * 4 < SMALLEST
         self._allocate(len(seeds))
@@ -331,7 +334,7 @@ class BatchedWorld(ABC):
 
     def _enter(self, mask: Mask, later: np.uint64) -> None:
         kernels = self._kernels or self._bind()
-        mask = np.ascontiguousarray(mask, dtype=np.bool_)
+        mask = np.ascontiguousarray(mask, _BOOL)
         self._fit_mask(mask)
         came = kernels.come(self._users, mask, later, perf_counter())
         if came:
@@ -385,15 +388,18 @@ class BatchedWorld(ABC):
         WorldError
             If that is not so. Nothing has happened then.
         """
-        self._fit(choices)
-        choices = np.asarray(choices, dtype=np.int64)
+        if choices.shape != self._shape:
+            self._fit(choices)
+        choices = np.asarray(choices, _INT64)
         frame, gone = self.visit(choices, self._frames, observe=False)
         if gone < 0:
             raise WorldError(
                 f"{self.name} was shown {choices[-1 - gone].tolist()} in lane {-1 - gone}: "
                 f"a slate has distinct places among the candidates, 0 to {self.num_candidates - 1}"
             )
-        return Feedback(self.signal_names, *frame.feedback, gone)
+        feedback = frame.feedback
+        feedback.gone = gone
+        return feedback
 
     def visit(
         self, choices: Rows, frames: Frames, renew: bool = False, observe: bool = True
