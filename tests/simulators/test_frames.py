@@ -293,3 +293,23 @@ def test_a_world_that_was_reset_without_its_environment_writes_past_no_frame(
         np.testing.assert_array_equal(world.lanes, before)
         frame, _ = world.visit(slates(world, lanes, 1), frames)
         assert len(frame.reward) == lanes
+
+
+@pytest.mark.parametrize("make", [InterestEvolution, Seen])
+def test_who_holds_what_was_answered_keeps_it_and_it_tells_who_is_gone(
+    make: type[InterestEvolution],
+) -> None:
+    world = make(6, 3, horizon=5)
+    world.reset(seeds(7))
+    held, copies = [], []
+    for step in range(3 * KEPT):
+        held.append(world.step(slates(world, 7, step)))
+        copies.append(deepcopy(held[-1]))
+        np.testing.assert_array_equal(held[-1].ended, world.lanes["ended"])
+        world.renew(held[-1].ended & (np.arange(7) != 2))  # nobody comes into that lane again
+    for kept, copy in zip(held, copies, strict=True):
+        assert kept.gone == copy.gone == (kept.asked & kept.ended).sum()
+        gone = kept.terminated | kept.truncated | ~kept.asked
+        np.testing.assert_array_equal(kept.ended, gone)
+        for name in ("asked", "told", "reward", "seen", "expected", "terminated", "ended"):
+            np.testing.assert_array_equal(getattr(kept, name), getattr(copy, name))
