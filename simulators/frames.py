@@ -14,7 +14,6 @@ import numpy as np
 
 from agents.addresses import references
 from simulators.buffers import KEPT
-from simulators.records import Feedback
 from simulators.stores import in_lines
 
 if TYPE_CHECKING:
@@ -46,8 +45,8 @@ class Frame:
         What is observed; no documents where there is a catalogue.
     observation : dict of arrays
         The signals, context and documents by their names; copy it to hand it out.
-    feedback : Feedback
-        What was answered, in the arrays above. `gone` is left to whoever hands it out.
+    feedback : tuple of arrays
+        What was answered, as `Feedback` is made of after its names.
     ended : bool [B]
         Whose episode ended at this step. This and what follows is only written if one did.
     totals, lengths, seconds : [B]
@@ -67,7 +66,7 @@ class Frame:
         self.context = np.empty((B, world.context_width) if observed else (0, 0), np.float32)
         drawn = observed and world.catalogue is None
         self.documents = in_lines((B, M, world.item_width) if drawn else (0, 0, 0))
-        answers = (
+        self.feedback = (
             self.asked,
             self.told,
             self.reward,
@@ -77,7 +76,6 @@ class Frame:
             self.truncated,
             np.empty(B, np.bool_),
         )
-        self.feedback = Feedback(world.signal_names, *answers)
         episodes = self.ended, self.totals, self.lengths, self.seconds
         self.observation: dict[str, NDArray[Any]] = dict(
             zip(world.signal_names, self.told[1:], strict=True)
@@ -90,7 +88,7 @@ class Frame:
         outside: list[Any] = [self.told, self.reward, self.terminated, self.truncated, *episodes]
         if drawn:
             outside.append(self.documents.base)  # which is what views of the documents hold
-        outside += self.observation.values() if observed else (self.feedback, *answers)
+        outside += self.observation.values() if observed else self.feedback
         if single:
             self.observation = {name: all_[0] for name, all_ in self.observation.items()}
             outside += self.observation.values()
@@ -98,7 +96,7 @@ class Frame:
         self._ids = np.array([*self._outside])
         self._unheld = np.zeros(1, np.int64)
         held = self._ids, self._unheld
-        self.packed = world.pack(held, answers, episodes, self.context, self.documents)
+        self.packed = world.pack(held, self.feedback, episodes, self.context, self.documents)
 
     def settle(self) -> None:
         """Take for unheld what is held now, by the frame alone.

@@ -265,6 +265,7 @@ def _visit_by_hooks(
     told[:] = blank[:, None, None]
     for array in (seen, expected, reward, terminated, truncated):
         array[:] = 0
+    np.logical_not(asked, out=ended)
     world._answer(choices, Feedback(world.signal_names, *feedback))
     gone = advance(lanes, told, horizon, reward, terminated, truncated, ended)
     world._moved()

@@ -397,9 +397,7 @@ class BatchedWorld(ABC):
                 f"{self.name} was shown {choices[-1 - gone].tolist()} in lane {-1 - gone}: "
                 f"a slate has distinct places among the candidates, 0 to {self.num_candidates - 1}"
             )
-        feedback = frame.feedback
-        feedback.gone = gone
-        return feedback
+        return Feedback(self.signal_names, *frame.feedback, gone)
 
     def visit(
         self, choices: Rows, frames: Frames, renew: bool = False, observe: bool = True
