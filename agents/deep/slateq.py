@@ -26,8 +26,8 @@ of what was played; and A(s, i) = Q(s, i) - V(s) from the error of one step,
 
     r + gamma V(s') - V(s),
 
-in which nothing of the noise of later steps and offers is left. No best slate is looked for when
-learning: slates get better as what is played does.
+which has the noise of one step alone, and V's own error. V is that of the mix of policies that the
+buffer holds. No best slate is looked for when learning: slates get better as what is played does.
 """
 
 from __future__ import annotations
