@@ -75,7 +75,7 @@ def ahead(name: str, world: str) -> Line:
     return Line(name, world, session=True, agent=SlateAhead, users=512)
 
 
-ZERO: dict[str, Any] = {"null": "zero", "n_steps": 10}
+ZERO: dict[str, Any] = {"null": "zero"}
 WIDE = {"num_candidates": 20, "slate_size": 5}
 EVEN = {"quality": "even"}
 MULTIPLE = {"choice": "independent"}

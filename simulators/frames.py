@@ -85,14 +85,14 @@ class Frame:
             self.observation["documents"] = self.documents
         self._episode: dict[str, NDArray[Any]] = dict(zip("rlt", episodes[1:], strict=True))
         self._episode |= dict.fromkeys(("_r", "_l", "_t"), self.ended)
-        outside: list[Any] = [self.told, self.reward, self.terminated, self.truncated, *episodes]
+        outside = [self.told, self.reward, self.terminated, self.truncated, *episodes]
         if drawn:
             outside.append(self.documents.base)  # which is what views of the documents hold
         outside += self.observation.values() if observed else self.feedback
         if single:
             self.observation = {name: all_[0] for name, all_ in self.observation.items()}
             outside += self.observation.values()
-        self._outside = {id(thing): thing for thing in outside}  # counted, so they must stay
+        self._outside = {id(array): array for array in outside}  # counted, so they must stay
         self._ids = np.array([*self._outside])
         self._unheld = np.zeros(1, np.int64)
         held = self._ids, self._unheld

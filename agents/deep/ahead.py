@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch as th
+from stable_baselines3.common.utils import LinearSchedule
 from torch.nn import functional
 
 from agents.deep.ahead_nets import SlateAheadNets
 from agents.deep.ahead_policy import SlateAheadPolicy
-from agents.deep.slate_learner import RATE, SlateLearner, descend
+from agents.deep.slate_learner import SlateLearner, descend
 
 if TYPE_CHECKING:
     from stable_baselines3.common.policies import BasePolicy
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
     from agents.deep.slate_buffer import SlateBatch
 
+RATE = LinearSchedule(1e-3, 3e-5, 1.0)
+"""The default learning rate, over the progress of training."""
 SURE = 1e-6
 """Chances are kept so far from 0 and 1."""
 
@@ -152,7 +155,7 @@ class SlateAhead(SlateLearner):
             "reward_loss": ((paid - batch.first / self.unit) ** 2).mean(),
             "click_loss": functional.binary_cross_entropy(chances.clamp(SURE, 1 - SURE), clicked),
         }
-        descend(nets.optimizer, nets, th.stack(list(losses.values())).sum())
+        descend(nets.optimizer, th.stack(list(losses.values())).sum())
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
     @th.no_grad()

@@ -53,15 +53,20 @@ def plain(tower: Tower) -> nn.Sequential:
     pair = th.cat([th.eye(n), -th.eye(n)])
     weights = [layer.weight for layer in linear]
     wide = [th.cat([weights[0], pair @ straight])]
-    wide += [
-        th.block_diag(weight, th.eye(2 * n))  # type: ignore[no-untyped-call]
-        for weight in weights[1:-1]
-    ]
+    wide += [_beside(weight, th.eye(2 * n)) for weight in weights[1:-1]]
     wide.append(th.cat([weights[-1], pair.T], dim=1))
     layers: list[nn.Module] = []
     for weight, layer in zip(wide, linear, strict=True):
         layers += [_linear(weight, layer.bias), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
+
+
+def _beside(one: th.Tensor, other: th.Tensor) -> th.Tensor:
+    """Return the matrix that applies two to inputs of their own."""
+    (n, m), (o, p) = one.shape, other.shape
+    return th.cat(
+        [th.cat([one, th.zeros(n, p)], dim=1), th.cat([th.zeros(o, m), other], dim=1)], dim=0
+    )
 
 
 def _linear(weight: th.Tensor, bias: th.Tensor) -> nn.Linear:

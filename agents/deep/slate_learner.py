@@ -15,7 +15,7 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.utils import FloatSchedule, LinearSchedule
+from stable_baselines3.common.utils import FloatSchedule
 
 from agents.deep.slate_buffer import SlateBatch, SlateReplayBuffer
 from agents.deep.slate_net import of_places
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from agents.api import Rows
     from agents.deep.slate_net import Towers
 
-RATE = LinearSchedule(1e-3, 3e-5, 1.0)
-"""The default learning rate, over the progress of training."""
 STEEPEST = 10.0
 """The norm that gradients are cut to."""
 RETURN_IN_REWARDS = 10.0
@@ -301,11 +299,12 @@ stats_window_size, tensorboard_log, verbose, device
         return ["policy", *(f"policy.{name}" for name in self.optimizers)], []
 
 
-def descend(optimizer: th.optim.Optimizer, towers: th.nn.Module, loss: th.Tensor) -> float:
-    """Take a gradient step and return the loss."""
+def descend(optimizer: th.optim.Optimizer, loss: th.Tensor) -> float:
+    """Take a gradient step of all that the optimiser moves; return the loss."""
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
-    th.nn.utils.clip_grad_norm_(towers.parameters(), STEEPEST)
+    moved = [weights for group in optimizer.param_groups for weights in group["params"]]
+    th.nn.utils.clip_grad_norm_(moved, STEEPEST)
     optimizer.step()
     return float(loss.detach())
 

@@ -26,8 +26,8 @@ STRONGEST = 30.0
 class SlateQNets(SlateNets):
     """Values of items and of nothing, the target network, and the choice model.
 
-    With `advantages` the values are what items and nothing add to the value of the state, a network
-    of its own, and the target network is that one's.
+    With `advantages` the values are what items and nothing add to what the state is worth. That has
+    a network of its own, which the target network follows then.
 
     Parameters
     ----------
@@ -42,7 +42,9 @@ class SlateQNets(SlateNets):
     dueling : bool
         Whether items learn what they add to the value of nothing (Wang et al. 2016), or their whole
         value.
-    choice_model, null, serving, advantages, catalogue
+    advantages : bool
+        Whether the learning target is ADV.
+    choice_model, null, serving, catalogue
         See `agents.deep.slateq.SlateQ`.
     """
 
@@ -69,16 +71,15 @@ class SlateQNets(SlateNets):
         context, item = self.context_width, self.item_width
         self.values = Towers(context, item, net_arch, item_arch, embedding, straight=True)
         self.choice = Towers(context, item, choice_arch, choice_arch, embedding, straight=True)
-        self.learned: th.nn.Module = self.values
-        """What the value loss is about."""
+        learned = [*self.values.parameters()]
         if advantages:
             self.state = stack([context, *net_arch, 1], blank=True)
             self.state_target = deepcopy(self.state).requires_grad_(False)
-            self.learned = th.nn.ModuleList([self.values, self.state])
+            learned += self.state.parameters()
         else:
             self.target = deepcopy(self.values).requires_grad_(False)
         rate = lr_schedule(1.0)
-        self.optimizer = th.optim.Adam(self.learned.parameters(), lr=rate)
+        self.optimizer = th.optim.Adam(learned, lr=rate)
         self.choice_optimizer = th.optim.Adam(self.choice.parameters(), lr=rate)
 
     # --- what items and nothing are worth, and how much they attract
@@ -86,7 +87,7 @@ class SlateQNets(SlateNets):
     def judge(
         self, towers: Towers, context: th.Tensor, items: th.Tensor
     ) -> tuple[th.Tensor, th.Tensor]:
-        """Return the long-term values of nothing, float32 [B], and of items, float32 [B, M]."""
+        """Return what nothing, float32 [B], and items, float32 [B, M], are worth, or add."""
         base, matches = towers(context, items)
         values = matches + base[:, None] if self.dueling else matches
         return base if self.null == "learned" else th.zeros_like(base), values

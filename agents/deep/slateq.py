@@ -53,11 +53,18 @@ if TYPE_CHECKING:
 
 
 ADVANTAGES = "ADV"
-TARGETS = {"TT": "top-k", "GT": "greedy", "OT": "exact", "SARSA": None, "MYOP": None} | {
-    ADVANTAGES: None
+TARGETS = {
+    "TT": "top-k",
+    "GT": "greedy",
+    "OT": "exact",
+    "SARSA": None,
+    "MYOP": None,
+    ADVANTAGES: None,
 }
-"""How the next slate is found when learning, by the paper's names: by an optimiser, or as it was
-shown (SARSA), or not at all (MYOP); and what the module calls ADV."""
+"""What is learned from, the first five by the paper's names, and the optimiser that finds the next
+slate for it."""
+STEPS, STEPS_OF_Q = 20, 10
+"""Over how many steps rewards are summed by default: by advantages, and by Q-learning."""
 RATE = LinearSchedule(2e-3, 3e-5, 1.0)
 """The default learning rate, over the progress of training."""
 NULLS = ("zero", "learned")
@@ -96,8 +103,8 @@ class SlateQ(SlateLearner):
     double : bool
         In Q-learning, whether the next slate is found by the present network and valued by the
         target network (van Hasselt et al. 2016), or both by the target network.
-    n_steps : float or Schedule
-        Over how many steps rewards are summed.
+    n_steps : float or Schedule, optional
+        Over how many steps rewards are summed; if not given, 20 for ADV and 10 in Q-learning.
     exploration : float
         The share of slates that are drawn at random.
     reward_scale : float, optional
@@ -140,7 +147,7 @@ class SlateQ(SlateLearner):
         choice: str = "logit",
         null: str = "learned",
         double: bool = True,
-        n_steps: float | Schedule = 20,
+        n_steps: float | Schedule | None = None,
         exploration: float = 0.05,
         reward_scale: float | None = None,
         catalogue: np.ndarray[Any, np.dtype[np.float32]] | None = None,
@@ -166,6 +173,8 @@ class SlateQ(SlateLearner):
             raise OptionError(
                 f"target {ADVANTAGES} learns what nothing adds as well: it needs null='learned'"
             )
+        if n_steps is None:
+            n_steps = STEPS if target == ADVANTAGES else STEPS_OF_Q
         super().__init__(
             policy,
             env,
@@ -214,15 +223,16 @@ class SlateQ(SlateLearner):
         error = (self._of_taken(batch) - self.wanted(batch)) ** 2
         if self.null == "zero":
             error = error[batch.clicks.any(dim=1)]
-        return descend(self.policy.optimizer, self.policy.learned, error.mean())
+        return descend(self.policy.optimizer, error.mean())
 
     def _advantage_step(self, batch: SlateBatch) -> float:
         """Move V, and what was taken adds to it, towards their targets; return the loss."""
         worth, errors = self.wanted_apart(batch)
         off = self.policy.worth_of_states(self.policy.state, batch.context) - worth
+        # In rewards, of which an item adds about one: V's loss would drown it else.
         adds = self._of_taken(batch) - RETURN_IN_REWARDS * errors
         loss = (off**2).mean() + (adds**2).mean()
-        return descend(self.policy.optimizer, self.policy.learned, loss)
+        return descend(self.policy.optimizer, loss)
 
     def _of_taken(self, batch: SlateBatch) -> th.Tensor:
         """Return the value of what was taken, or of nothing: float32 [B]."""
@@ -240,7 +250,7 @@ class SlateQ(SlateLearner):
             taken, slot = batch.clicks.any(dim=1), batch.clicks.float().argmax(dim=1)
             chosen = th.where(taken, slot, logits.shape[1] - 1)
             loss = functional.cross_entropy(logits, chosen)
-        return descend(self.policy.choice_optimizer, self.policy.choice, loss)
+        return descend(self.policy.choice_optimizer, loss)
 
     @th.no_grad()
     def wanted(self, batch: SlateBatch) -> th.Tensor:

@@ -207,7 +207,7 @@ def test_transitions_are_sums_over_steps_that_stop_where_an_episode_does() -> No
 # --- learning
 
 
-@lru_cache(maxsize=3)
+@lru_cache(maxsize=4)
 def learned(choice: str, target: str) -> SlateQ:
     options = SMALL | {"batch_size": 512, "learning_starts": 2000, "buffer_size": 20_000}
     options |= {"n_steps": 12, "tau": 0.03} if target == "ADV" else {"n_steps": 3}
@@ -218,7 +218,7 @@ def learned(choice: str, target: str) -> SlateQ:
 
 @pytest.mark.parametrize(
     ("choice", "slots", "target"),
-    [("logit", 1, "ADV"), ("logit", 1, "OT"), ("independent", 2, "ADV")],
+    [(c, k, t) for c, k in (("logit", 1), ("independent", 2)) for t in ("ADV", "OT")],
 )
 def test_it_learns_to_leave_users_with_a_future(choice: str, slots: int, target: str) -> None:
     seeds = np.arange(10_000, 14_000, dtype=np.uint64)
@@ -356,7 +356,7 @@ def test_a_straight_line_beside_the_layers_is_kept_without_torch(hidden: tuple[i
         assert isinstance(net, Tower)
         standard = law(x)
         expected = net.layers(standard) + standard @ net.straight.weight.T
-        np.testing.assert_allclose(compiled(x.numpy()), expected.detach(), rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(compiled(x.numpy()), expected.detach(), rtol=1e-4, atol=1e-4)
 
 
 def test_its_logs_are_worth_learning_from() -> None:
